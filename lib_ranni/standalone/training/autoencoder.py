@@ -1,0 +1,107 @@
+"""Training of the shapes checkpoint's autoencoder on the very pictures the denoiser will see."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from random import Random
+
+import msgspec
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+
+from lib_ranni.evaluation.scenes import random_scene, render
+from lib_ranni.standalone.training import checkpointing
+from lib_ranni.standalone.training.architecture import IMAGE_PX, make_autoencoder
+from lib_ranni.standalone.training.progress import Progress
+
+
+class AutoencoderRecipe(msgspec.Struct, frozen=True):
+    """`batch` counts 64-px crops; every other step uses batch/4 whole pictures instead, at equal cost.
+
+    Pixels of objects count `1 + foreground` times: they are few, and it is their color that matters.
+    """
+
+    steps: int = 9000
+    batch: int = 16
+    learning_rate: float = 1e-3
+    foreground: float = 4.0
+    kl_weight: float = 1e-3
+    save_every: int = 250
+    seed: int = 1
+
+
+def _pictures(rng: Random, count: int) -> torch.Tensor:
+    """(count, 3, 128, 128) in -1..1."""
+    arrays = [np.asarray(render(random_scene(rng), IMAGE_PX, rng=rng)) for _ in range(count)]
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _batch(rng: Random, step: int, recipe: AutoencoderRecipe) -> torch.Tensor:
+    if step % 2:
+        return _pictures(rng, max(1, recipe.batch // 4))
+    pictures = _pictures(rng, recipe.batch)
+    half = IMAGE_PX // 2
+    x, y = rng.randrange(0, half + 1, 8), rng.randrange(0, half + 1, 8)
+    return pictures[:, :, y : y + half, x : x + half]
+
+
+def _foreground(images: torch.Tensor) -> torch.Tensor:
+    """(B, 1, H, W), 1 where a pixel is not of its picture's most common color."""
+    flat = images.flatten(2)
+    background = flat.median(dim=2).values[:, :, None, None]
+    return ((images - background).abs().amax(1, keepdim=True) > 0.1).float()
+
+
+def train_autoencoder(
+    folder: Path, recipe: AutoencoderRecipe, device: torch.device, progress: Progress
+) -> AutoencoderKL:
+    """Train, or resume, or return the finished autoencoder of the run in `folder`."""
+    path = folder / "autoencoder.pt"
+    model = make_autoencoder().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
+    start = 0
+    if (state := checkpointing.load(path, device)) is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+    model.train()
+    for step in range(start, recipe.steps):
+        rng = Random(recipe.seed * 1_000_003 + step)
+        warm = min(1.0, (step + 1) / 100)
+        rate = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        images = _batch(rng, step, recipe).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            posterior = model.encode(images).latent_dist
+            rebuilt = model.decode(posterior.sample()).sample
+        rebuilt = rebuilt.float()
+        weight = 1 + recipe.foreground * _foreground(images)
+        error = (rebuilt - images).abs()
+        kl = posterior.kl().float().sum() / images[:, 0].numel()
+        loss = (weight * (error + error**2)).sum() / weight.expand_as(error).sum() + recipe.kl_weight * kl
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        progress.step("autoencoder", step + 1, recipe.steps, loss.item())
+        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            checkpointing.save(path, state)
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def reconstruction_error(model: AutoencoderKL, count: int = 64, seed: int = 99) -> float:
+    """Mean absolute error, in 0..1 of a channel's range, on fresh pictures."""
+    images = _pictures(Random(seed), count)
+    device = next(model.parameters()).device
+    total = 0.0
+    for chunk in images.split(8):
+        chunk = chunk.to(device)
+        rebuilt = model.decode(model.encode(chunk).latent_dist.mode()).sample
+        total += F.l1_loss(rebuilt.clamp(-1, 1), chunk).item() * len(chunk) / 2
+    return total / count

@@ -1,0 +1,85 @@
+"""The denoiser's training set: scenes encoded once, kept in shards so that an interrupted run resumes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+
+import msgspec
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from lib_ranni.evaluation.scenes import Scene, random_scene, render
+from lib_ranni.standalone.training.architecture import IMAGE_PX
+from lib_ranni.standalone.training.progress import Progress
+
+SHARD = 1024
+"""Scenes in a shard."""
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted((folder / "latents").glob("*.npz"))
+
+
+@torch.no_grad()
+def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> None:
+    """Draw and encode scenes `index * SHARD ...`; the file appears only when it is complete."""
+    rng = Random(seed * 1_000_003 + index)
+    device = next(model.parameters()).device
+    scenes: list[Scene] = []
+    latents: list[np.ndarray] = []
+    for _ in range(SHARD // 32):
+        chunk = [random_scene(rng) for _ in range(32)]
+        arrays = np.stack([np.asarray(render(s, IMAGE_PX, rng=rng)) for s in chunk])
+        images = torch.from_numpy(arrays).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.autocast(device.type, torch.bfloat16):
+            mode = model.encode(images).latent_dist.mode()
+        scenes += chunk
+        latents.append(mode.float().cpu().numpy().astype(np.float16))
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            latents=np.concatenate(latents),
+            scenes=np.frombuffer(msgspec.json.encode(scenes), dtype=np.uint8),
+        )
+    os.replace(partial, path)
+
+
+def encode_scenes(folder: Path, count: int, model: AutoencoderKL, seed: int, progress: Progress) -> None:
+    """Make sure that the run in `folder` has at least `count` encoded scenes."""
+    (folder / "latents").mkdir(parents=True, exist_ok=True)
+    shards = -(-count // SHARD)
+    for index in range(shards):
+        path = folder / "latents" / f"{index:04d}.npz"
+        if not path.exists():
+            encode_shard(path, index, model, seed)
+        progress.step("encoding scenes", index + 1, shards, 0.0)
+
+
+class LatentSet:
+    """All shards of a run that exist by now, in memory: about 2 KB a scene."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: list[Path] = []
+        self.latents = np.empty((0, 4, IMAGE_PX // 8, IMAGE_PX // 8), np.float16)
+        self.scenes: list[Scene] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read shards written since the last look."""
+        new = [path for path in _shards(self._folder) if path not in self._files]
+        parts = [self.latents]
+        for path in new:
+            with np.load(path) as shard:
+                parts.append(shard["latents"])
+                self.scenes += msgspec.json.decode(shard["scenes"].tobytes(), type=list[Scene])
+        self.latents = np.concatenate(parts)
+        self._files += new
+
+    def scale_factor(self) -> float:
+        """1 / standard deviation of the latents: what the denoiser's inputs are multiplied by."""
+        return float(1 / self.latents[: 8 * SHARD].astype(np.float32).std())
