@@ -1,0 +1,182 @@
+"""Loading Stable Diffusion 1, 2 and XL checkpoints, from a folder or a single file, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+
+from lib_ranni.errors import ModelError
+from lib_ranni.standalone.encoding import Encoder
+
+ROOT = Path(__file__).resolve().parents[2]
+SHAPES = ROOT / "models" / "shapes"
+TOKENIZER = SHAPES / "tokenizer"
+CONFIGS = Path(__file__).resolve().parent / "configs"
+
+Kind = Literal["sd1", "sd2", "sdxl"]
+
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What to draw with when the user does not say; a checkpoint folder's `defaults.json` may set it."""
+
+    size: int = 512
+    steps: int = 25
+    cfg: float = 7.0
+    sampler: str = "dpmpp-2m-karras"
+    base_ratio: float = 0.2
+    feather: float = 0.0
+    mode: Literal["attention", "latent"] = "attention"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded model. `scheduler` is the configuration its samplers start from."""
+
+    path: Path
+    kind: Kind
+    unet: Any
+    vae: Any
+    encoder: Encoder
+    scheduler: dict[str, Any]
+    defaults: Defaults = field(default_factory=Defaults)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.unet.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.unet.parameters()).dtype
+
+
+def load_checkpoint(path: Path | None = None, device: str | None = None) -> Checkpoint:
+    """Load a `.safetensors`/`.ckpt` file or a diffusers folder; None is the shipped `models/shapes`.
+
+    Raises `ModelError` saying what is missing.
+    """
+    path = SHAPES if path is None else path.expanduser()
+    if not path.exists():
+        raise ModelError(f"there is no checkpoint at {path}; give a .safetensors file or a diffusers folder")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = torch.float16 if place.type == "cuda" else torch.float32
+    try:
+        with _quiet():
+            pipeline = _folder(path, dtype) if path.is_dir() else _file(path, dtype)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{path} cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
+            "it must hold a Stable Diffusion 1, 2 or XL model"
+        ) from error
+    return _checkpoint(path, pipeline, place)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else "no details"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """diffusers and transformers announce what they load; our own messages say what matters."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    diffusers_level = diffusers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        diffusers_logging.set_verbosity(diffusers_level)
+        diffusers_logging.enable_progress_bar()
+
+
+def _folder(path: Path, dtype: torch.dtype) -> Any:
+    from diffusers import DiffusionPipeline
+
+    files = sorted(path.glob("*.safetensors"))
+    if len(files) == 1 and files[0].with_suffix(".yaml").exists():
+        return _single_file(files[0], path, files[0].with_suffix(".yaml"), dtype)
+    if not (path / "model_index.json").exists():
+        raise ModelError(f"{path} has no model_index.json; give a diffusers folder or a single file")
+    return DiffusionPipeline.from_pretrained(
+        path, torch_dtype=dtype, local_files_only=True, safety_checker=None, requires_safety_checker=False
+    )
+
+
+def _file(path: Path, dtype: torch.dtype) -> Any:
+    config = path.with_suffix(".yaml")
+    if (path.parent / "model_index.json").exists() and config.exists():
+        return _single_file(path, path.parent, config, dtype)
+    return _single_file(path, CONFIGS / _kind_of_file(path), config if config.exists() else None, dtype)
+
+
+def _single_file(path: Path, config: Path, original: Path | None, dtype: torch.dtype) -> Any:
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    xl = "text_encoder_2" in (config / "model_index.json").read_text(encoding="utf-8")
+    pipeline = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
+    arguments: dict[str, Any] = {"config": str(config), "local_files_only": True, "torch_dtype": dtype}
+    if original is not None:
+        arguments["original_config"] = str(original)
+    if not xl:
+        arguments["safety_checker"] = None
+    return pipeline.from_single_file(str(path), **arguments)
+
+
+_SD2_KEY = "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight"
+_SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight"
+_SD1_KEY = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
+
+
+def _kind_of_file(path: Path) -> Kind:
+    """Which family a single file belongs to, by the names of its tensors."""
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(str(path), "pt") as file:
+            names = set(file.keys())
+    else:
+        names = set(torch.load(path, map_location="meta", weights_only=True).get("state_dict", ()))
+    for key, kind in ((_SDXL_KEY, "sdxl"), (_SD2_KEY, "sd2"), (_SD1_KEY, "sd1")):
+        if key in names:
+            return kind  # type: ignore[return-value]
+    raise ModelError(f"{path} is not a Stable Diffusion 1, 2 or XL checkpoint: its text encoder is unknown")
+
+
+def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
+    unet = pipeline.unet.to(device).eval().requires_grad_(False)
+    vae = pipeline.vae.to(device).eval().requires_grad_(False)
+    pairs = [(pipeline.tokenizer, pipeline.text_encoder)]
+    xl = getattr(pipeline, "text_encoder_2", None) is not None
+    if xl:
+        pairs.append((pipeline.tokenizer_2, pipeline.text_encoder_2))
+    for _, model in pairs:
+        model.to(device).eval().requires_grad_(False)
+    kind: Kind = "sdxl" if xl else "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
+    zero_empty = bool(getattr(pipeline.config, "force_zeros_for_empty_prompt", False))
+    encoder = Encoder(pairs, penultimate=xl, zero_empty=xl and zero_empty)
+    return Checkpoint(path, kind, unet, vae, encoder, dict(pipeline.scheduler.config), _defaults(path, unet))
+
+
+def _defaults(path: Path, unet: Any) -> Defaults:
+    folder = path if path.is_dir() else path.parent
+    file = folder / "defaults.json"
+    if file.exists() and (path.is_dir() or file.parent == SHAPES):
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Defaults)
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"{file} is damaged: {error}") from error
+    return Defaults(size=int(unet.config.sample_size) * 8)
+
+

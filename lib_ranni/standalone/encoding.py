@@ -1,0 +1,113 @@
+"""Prompt -> hidden states: any length in chunks of 75 tokens, with emphasis, for one or two text encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lib_ranni.guidance.texts import Text
+from lib_ranni.standalone.emphasis import parse_emphasis
+
+CHUNK = 75
+"""Tokens of text in a chunk; start and end make it 77."""
+
+
+class Chunk:
+    """75 tokens and their weights, being filled."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.weights: list[float] = []
+
+    def rows(self, bos: int, eos: int, pad: int) -> tuple[list[int], list[float]]:
+        """77 token ids and weights: start, text, end, padding."""
+        fill = CHUNK - len(self.tokens)
+        return (
+            [bos, *self.tokens, eos, *[pad] * fill],
+            [1.0, *self.weights, 1.0, *[1.0] * fill],
+        )
+
+
+def chunks(prompt: str, tokenizer: Any) -> list[Chunk]:
+    """The prompt's tokens in chunks; `BREAK` starts a new one. There is always at least one."""
+    found = [Chunk()]
+    for span in parse_emphasis(prompt):
+        if span.breaks:
+            found.append(Chunk())
+            continue
+        # verbose=False: a prompt above 77 tokens is normal here, not worth the tokenizer's warning.
+        ids = tokenizer(span.text, add_special_tokens=False, verbose=False)["input_ids"]
+        for token in ids:
+            if len(found[-1].tokens) == CHUNK:
+                found.append(Chunk())
+            found[-1].tokens.append(token)
+            found[-1].weights.append(span.weight)
+    return found
+
+
+def emphasized(hidden: Tensor, weights: Tensor) -> Tensor:
+    """Scale tokens (B, L, D) by weights (B, L) and bring the mean back to what it was.
+
+    Where the mean is close to zero there is nothing sound to divide by, and it is left as it falls.
+    """
+    if bool((weights == 1).all()):
+        return hidden
+    scaled = hidden * weights[..., None].to(hidden)
+    before, after = hidden.float().mean(), scaled.float().mean()
+    if abs(before) < 1e-3 * hidden.float().std() or abs(after) < 1e-6:
+        return scaled
+    return scaled * (before / after).to(scaled)
+
+
+class Encoder:
+    """Encodes prompts for one checkpoint and remembers them.
+
+    `pairs` holds (tokenizer, text encoder), one for Stable Diffusion 1 and 2, two for XL. `penultimate`
+    takes the last but one layer, as XL does; `zero_empty` encodes an empty negative as zeros, likewise.
+    """
+
+    def __init__(
+        self, pairs: list[tuple[Any, torch.nn.Module]], *, penultimate: bool = False, zero_empty: bool = False
+    ) -> None:
+        self._pairs = pairs
+        self._penultimate = penultimate
+        self._zero_empty = zero_empty
+        self._cache: dict[tuple[str, bool], Text] = {}
+
+    def count(self, prompt: str) -> int:
+        """Tokens of a prompt, without start, end and padding."""
+        return sum(len(chunk.tokens) for chunk in chunks(prompt, self._pairs[0][0]))
+
+    @torch.no_grad()
+    def encode(self, prompt: str, *, negative: bool = False) -> Text:
+        """The prompt's context (77 n, D) and, for XL, pooled vector. Equal prompts give the same object."""
+        key = (prompt, negative)
+        if key not in self._cache:
+            self._cache[key] = self._encode(prompt, negative)
+        return self._cache[key]
+
+    def forget(self) -> None:
+        """Drop all remembered texts."""
+        self._cache.clear()
+
+    def _encode(self, prompt: str, negative: bool) -> Text:
+        parts, pooled = [], None
+        for tokenizer, model in self._pairs:
+            device = next(model.parameters()).device
+            bos, eos, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+            rows = [chunk.rows(bos, eos, pad) for chunk in chunks(prompt, tokenizer)]
+            ids = torch.tensor([row for row, _ in rows], device=device)
+            weights = torch.tensor([row for _, row in rows], device=device)
+            out = model(ids, output_hidden_states=self._penultimate)
+            hidden = out.hidden_states[-2] if self._penultimate else out.last_hidden_state
+            parts.append(emphasized(hidden, weights))
+            pooled = getattr(out, "text_embeds", None)
+        # The two encoders of XL split a prompt alike: their tokenizers differ only in padding.
+        context = torch.cat([part.flatten(0, 1) for part in parts], dim=-1)
+        vector = None if pooled is None else pooled[0]
+        if negative and self._zero_empty and not prompt.strip():
+            context = torch.zeros_like(context)
+            vector = None if vector is None else torch.zeros_like(vector)
+        return Text(context, vector)

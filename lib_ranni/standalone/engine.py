@@ -1,0 +1,182 @@
+"""Panel(s) -> pictures: the sampling loop, with guidance in either mode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import msgspec
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lib_ranni.guidance.guides import Guide, Row, make_guide
+from lib_ranni.guidance.session import GuidanceSession
+from lib_ranni.guidance.texts import PanelTexts
+from lib_ranni.guidance.weights import region_coverage
+from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.standalone.checkpoint import Checkpoint
+from lib_ranni.standalone.requests import Request, checked
+from lib_ranni.standalone.schedulers import make_scheduler
+
+MAX_ROWS = 32
+"""Rows that go through the UNet at once; more run in several calls."""
+
+OnStep = Callable[[int, int], None]
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """The pictures of a request, their seeds, how long they took, and what could not be honored."""
+
+    request: Request
+    images: tuple[Image.Image, ...]
+    seeds: tuple[int, ...]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+class Engine:
+    """Draws requests with one checkpoint."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    @torch.no_grad()
+    def generate(self, request: Request, on_step: OnStep | None = None) -> Generation:
+        """Draw a request; `on_step(done, total)` is called after each step.
+
+        Raises `InputError` for a request out of range and `GuidanceError` for a model that cannot be guided.
+        """
+        request = checked(request)
+        started = time.perf_counter()
+        seeds = tuple((request.seed + n) % (MAX_SEED + 1) for n in range(request.batch))
+        panels = [self._texts(request.panel(n), request) for n in range(request.batch)]
+        guide = make_guide(request.mode, panels, request.cfg)
+        guided = request.mode == "attention"
+        session = GuidanceSession(self.checkpoint.unet, panels) if guided else None
+        with session if session is not None else nullcontext():
+            latents = self._sample(request, seeds, guide, session, on_step)
+        images = self._decode(latents)
+        seconds = time.perf_counter() - started
+        return Generation(request, images, seeds, seconds, _warnings(request))
+
+    def _texts(self, panel: Panel, request: Request) -> PanelTexts:
+        encode = self.checkpoint.encoder.encode
+        negatives = [f"{request.negative}, {e.negative}".strip(", ") if e.negative else None for e in panel.elements]
+        return PanelTexts(
+            panel.elements,
+            tuple(encode(element.description) for element in panel.elements),
+            tuple(None if text is None else encode(text, negative=True) for text in negatives),
+            encode(panel.base),
+            encode(request.negative, negative=True),
+            request.mixing,
+        )
+
+    def _sample(
+        self,
+        request: Request,
+        seeds: tuple[int, ...],
+        guide: Guide,
+        session: GuidanceSession | None,
+        on_step: OnStep | None,
+    ) -> Tensor:
+        device = self.checkpoint.device
+        scheduler = make_scheduler(request.sampler, self.checkpoint.scheduler)
+        scheduler.set_timesteps(request.steps, device=device)
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
+        latents = noise.to(device) * scheduler.init_noise_sigma
+        total = len(scheduler.timesteps)
+        for step, timestep in enumerate(scheduler.timesteps):
+            progress = step / total
+            scaled = scheduler.scale_model_input(latents, timestep)
+            rows = guide.rows(progress, (latents.shape[-2], latents.shape[-1]))
+            predictions = self._predict(scaled, timestep, rows, progress, session, request)
+            combined = guide.combine(predictions, progress)
+            extra = {"generator": generators} if _takes_generator(scheduler) else {}
+            latents = scheduler.step(combined, timestep, latents, **extra).prev_sample
+            if on_step is not None:
+                on_step(step + 1, total)
+        return latents
+
+    def _predict(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        rows: list[Row],
+        progress: float,
+        session: GuidanceSession | None,
+        request: Request,
+    ) -> Tensor:
+        """The UNet's prediction for each row, float32; rows of equal text length share a call."""
+        out: list[Tensor | None] = [None] * len(rows)
+        for call in _calls(rows):
+            part = [rows[n] for n in call]
+            if session is not None:
+                session.assign(part, progress)
+            x = latents[[row.image for row in part]].to(self.checkpoint.dtype)
+            context = torch.stack([row.text.context for row in part])
+            predicted = self.checkpoint.unet(x, timestep, context, **self._added(part, request)).sample
+            for n, prediction in zip(call, predicted.float(), strict=True):
+                out[n] = prediction
+        return torch.stack([prediction for prediction in out if prediction is not None])
+
+    def _added(self, rows: list[Row], request: Request) -> dict[str, Any]:
+        """Stable Diffusion XL's further conditions: pooled text, and the picture's size as its own."""
+        if self.checkpoint.kind != "sdxl":
+            return {}
+        pooled = torch.stack([row.text.pooled for row in rows if row.text.pooled is not None])
+        height, width = request.height, request.width
+        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(rows)).to(pooled)
+        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
+
+    def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
+        vae = self.checkpoint.vae
+        scale = vae.config.scaling_factor
+        images = []
+        for latent in latents:
+            picture = vae.decode(latent[None].to(next(vae.parameters()).dtype) / scale).sample[0]
+            pixels = ((picture.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
+            images.append(Image.fromarray(pixels.cpu().numpy()))
+        return tuple(images)
+
+
+def _takes_generator(scheduler: Any) -> bool:
+    return "generator" in scheduler.step.__code__.co_varnames
+
+
+def _calls(rows: list[Row]) -> list[list[int]]:
+    """Indices of rows that can share a UNet call: equally long texts, at most `MAX_ROWS`."""
+    by_length: dict[int, list[int]] = {}
+    for n, row in enumerate(rows):
+        by_length.setdefault(len(row.text.context), []).append(n)
+    return [same[n : n + MAX_ROWS] for same in by_length.values() for n in range(0, len(same), MAX_ROWS)]
+
+
+def _noise(request: Request, image: int, generator: torch.Generator) -> Tensor:
+    """Initial noise (4, h, w) of one picture; an element with a seed of its own brings its own noise.
+
+    That noise belongs to the element's box, so that it moves along with it.
+    """
+    h, w = request.height // 8, request.width // 8
+    noise = torch.randn(4, h, w, generator=generator)
+    for element in request.panel(image).elements:
+        if element.seed is None or request.mode == "plain":
+            continue
+        box = element.box
+        top, left = int(box.y0 * h), int(box.x0 * w)
+        own = torch.randn(4, h, w, generator=torch.Generator("cpu").manual_seed(element.seed))
+        shifted = torch.roll(own, (top, left), dims=(1, 2))
+        inside = torch.from_numpy(region_coverage(element, (h, w), (h, w), 0.0) >= 0.5)
+        noise = torch.where(inside, shifted, noise)
+    return noise
+
+
+def _warnings(request: Request) -> tuple[str, ...]:
+    panels = request.panels if request.mode != "plain" else ()
+    loras = sorted({lora.name for p in panels for e in p.elements for lora in e.lora})
+    if not loras:
+        return ()
+    return (f"the LoRAs of single elements were not applied ({', '.join(loras)})",)

@@ -1,0 +1,101 @@
+"""What to draw, as data: a request is complete, so that the same request draws the same picture."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from lib_ranni.errors import InputError
+from lib_ranni.guidance.guides import Mode
+from lib_ranni.guidance.weights import Mixing, Overlap
+from lib_ranni.panel.reading import repair
+from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.writing import to_document
+
+REQUEST_VERSION: Literal[1] = 1
+MAX_BATCH = 64
+MAX_STEPS = 1000
+MAX_SIDE = 4096
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One generation of `batch` pictures.
+
+    `panels` holds one panel for all pictures or one for each. `seed` is the first picture's; the others
+    follow by ones. `width` and `height` are pixels, multiples of 8. `cfg` is the guidance scale, 1 = off.
+    """
+
+    panels: tuple[Panel, ...]
+    negative: str = ""
+    mode: Mode = "attention"
+    base_ratio: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.2
+    feather: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
+    overlap: Overlap = "front"
+    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 25
+    cfg: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
+    sampler: str = "ddim"
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
+    batch: Annotated[int, Meta(ge=1, le=MAX_BATCH)] = 1
+    width: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
+    height: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
+    model: str = ""
+
+    @property
+    def mixing(self) -> Mixing:
+        """How regions and base share the canvas."""
+        return Mixing(self.base_ratio, self.feather, self.overlap)
+
+    def panel(self, image: int) -> Panel:
+        """The panel of a picture of the batch."""
+        return self.panels[image % len(self.panels)]
+
+
+def checked(request: Request) -> Request:
+    """The request itself, or `InputError` naming the field that is out of range."""
+    if len(request.panels) not in (1, request.batch):
+        raise InputError(
+            f"{len(request.panels)} panels do not fit a batch of {request.batch}: "
+            "give one for all pictures, or one for each"
+        )
+    try:
+        msgspec.convert(_settings(request), _Settings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the request cannot be drawn: {error}") from error
+    return request
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in request.__struct_fields__ if name != "panels"}
+
+
+_Settings = msgspec.defstruct(
+    "_Settings",
+    [
+        (name, Request.__annotations__[name])
+        for name in Request.__struct_fields__
+        if name != "panels"
+    ],
+    namespace={"__module__": __name__},
+)
+
+
+def to_json(request: Request) -> str:
+    """The request as JSON text, panels included."""
+    document = {"version": REQUEST_VERSION, **_settings(request)}
+    document["panels"] = [to_document(panel) for panel in request.panels]
+    return msgspec.json.encode(document).decode("utf-8")
+
+
+def from_json(text: str | bytes) -> Request:
+    """The request of a JSON text. Panels are mended where needed; raises `InputError` otherwise."""
+    try:
+        document = msgspec.json.decode(text)
+        panels = tuple(repair(panel).panel for panel in document.pop("panels"))
+        document.pop("version", None)
+        settings = msgspec.convert(document, _Settings)
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"this is not a request of ours: {error}") from error
+    kept = tuple(panel for panel in panels if panel is not None)
+    return checked(Request(panels=kept, **msgspec.structs.asdict(settings)))
