@@ -15,6 +15,8 @@ from lib_ranni.planner.builtin.english_words import (
 
 _ATTRIBUTES = ("colors", "materials", "shapes_adj", "large", "small", "adjectives")
 
+_ADJECTIVE_ENDINGS = ("y", "ing", "ed", "ful", "ous", "ic", "al", "ish", "ive", "less", "ent", "ant", "able")
+
 
 @dataclass
 class NounPhrase:
@@ -115,6 +117,8 @@ class PhraseReader:
                 continue
             if lexicon.has("stops", word) or lexicon.has("auxiliaries", word):
                 break
+            if (relation := lexicon.match("relations", self.lower, index)) is not None and relation[0] > 1:
+                break
             if phrase.words and (lexicon.has("determiners", word) or number_of(word) is not None):
                 break
             if noun_seen and self._is_verb(phrase, index, plural_subject):
@@ -132,12 +136,14 @@ class PhraseReader:
         word = self.word(index)
         _, form = verb_form(word)
         if form == "ing":
-            return not english().has("ing_nouns", word)
+            return not english().has("ing_nouns", word) or english().has("determiners", self.word(index + 1))
         return form == "s" or (form == "ed" and self._ends_or_relates(index + 1))
 
     def _ends_or_relates(self, index: int) -> bool:
         word = self.word(index)
-        return not word or english().has("stops", word) or english().has("determiners", word)
+        if not word or english().has("stops", word) or english().has("determiners", word):
+            return True
+        return english().match("relations", self.lower, index) is not None
 
     def _describes(self, index: int) -> bool:
         """A participle before its noun: "a painted chair", "a running dog"; or an adverb."""
@@ -154,15 +160,19 @@ class PhraseReader:
         """The comma in "the soft, warm glow"."""
         if self.tokens[index].text != "," or not phrase.determined or not phrase.words:
             return False
-        before = all(self.is_attribute(self.lower[n]) for n in phrase.words)
+        before = all(self._like_attribute(self.lower[n]) for n in phrase.words)
         following = self.word(index + 2)
         return (
             before
-            and self.is_attribute(self.word(index + 1))
+            and self._like_attribute(self.word(index + 1))
             and bool(following)
             and following not in {"and", "or"}
             and (not english().has("stops", following))
         )
+
+    def _like_attribute(self, word: str) -> bool:
+        """An attribute, listed or by its ending."""
+        return self.is_attribute(word) or (len(word) > 4 and word.endswith(_ADJECTIVE_ENDINGS))
 
     def _joins_colors(self, phrase: NounPhrase, index: int) -> bool:
         """The "and" (or the comma word) in "a black and white cat"."""
