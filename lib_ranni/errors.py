@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lib_ranni.panel.reading import Problem
+    from lib_ranni.panel.problems import Problem
 
 
 class RanniError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 from lib_ranni.evaluation.scenes import Scene, SceneObject
@@ -17,10 +18,12 @@ RELATION_MARGIN = 0.16
 
 
 def plural(shape: str) -> str:
+    """More than one of a shape: "crosses", "stars"."""
     return shape + "es" if shape.endswith("s") else shape + "s"
 
 
 def article(words: str) -> str:
+    """The words with "a" or "an" before them."""
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
@@ -63,8 +66,9 @@ def _singular(item: SceneObject, rng: Random) -> str:
         words = rng.choice(("large ", "big ")) + words
     elif item.size <= SMALL and rng.random() < 0.3:
         words = "small " + words
+    # Half the names come bare: that is how a panel's descriptions, and many users, write them.
     kind = rng.random()
-    if kind < 0.75:
+    if kind < 0.47:
         return article(words)
     return words if kind < 0.92 else f"one {words}"
 
@@ -92,7 +96,8 @@ def _listed(phrases: list[str], rng: Random) -> str:
     if len(phrases) == 2 and style < 0.25:
         return rng.choice((" next to ", " with ", " beside ")).join(phrases)
     if style < 0.8:
-        return ", ".join(phrases[:-1]) + rng.choice((" and ", ", and ") if len(phrases) > 2 else (" and ",)) + phrases[-1]
+        joint = rng.choice((" and ", ", and ") if len(phrases) > 2 else (" and ",))
+        return ", ".join(phrases[:-1]) + joint + phrases[-1]
     return ", ".join(phrases)
 
 
@@ -109,7 +114,7 @@ def _related(scene: Scene, rng: Random) -> str | None:
             return None
         return f"{_singular(first, rng)} {rng.choice(_RELATION_WORDS[side])} {_singular(second, rng)}"
     items.sort(key=lambda item: item.x)
-    if any(b.x - a.x < 0.12 for a, b in zip(items, items[1:], strict=False)):
+    if any(b.x - a.x < 0.12 for a, b in pairwise(items)):
         return None
     return "from left to right: " + _listed_in_order([_singular(i, rng) for i in items])
 

@@ -50,6 +50,7 @@ class SceneObject(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
+        """Color and shape, such as "red circle"."""
         return f"{self.color} {self.shape}"
 
 

@@ -22,29 +22,62 @@ class Keys(NamedTuple):
     value: Tensor
 
 
-class Patch(NamedTuple):
-    """The tokens one text acts on.
-
-    `cells` (n,) are their indices, None for all of them; `weight` (n, 1) their share, None for 1.
-    """
+class Whole(NamedTuple):
+    """A text that acts on every token; `weight` (N, 1) is its share, None for 1."""
 
     text: int
-    cells: Tensor | None
     weight: Tensor | None
 
 
-def patches(maps: Tensor) -> list[Patch]:
-    """Turn weight maps (texts, N) that sum to 1 over texts into the patches with any weight."""
-    found = []
-    for text, row in enumerate(maps):
-        cells = torch.nonzero(row > 0).squeeze(1)
-        if len(cells) == 0:
-            continue
-        weight = row[cells]
-        solid = bool((weight == 1).all())
-        everywhere = len(cells) == len(row)
-        found.append(Patch(text, None if everywhere else cells, None if solid else weight[:, None]))
-    return found
+class Pick(NamedTuple):
+    """For each token the row of the cropped answers it takes, (N,), and its share (N, 1), None for 1."""
+
+    source: Tensor
+    weight: Tensor | None
+
+
+class Layout(NamedTuple):
+    """Weight maps, arranged so that every text is asked only about the tokens it acts on.
+
+    `cells` (M,) are the tokens of all cropped texts, one text's after another's; `counts` are
+    (text, how many of them). There are as many `picks` as texts overlap in any one token.
+    """
+
+    wholes: tuple[Whole, ...]
+    counts: tuple[tuple[int, int], ...]
+    cells: Tensor
+    picks: tuple[Pick, ...]
+
+
+def make_layout(maps: Tensor) -> Layout:
+    """Arrange weight maps (texts, N) that sum to 1 over texts."""
+    acting = maps > 0
+    everywhere = acting.all(1)
+    wholes = tuple(Whole(int(t), _share(maps[t])) for t in everywhere.nonzero().flatten())
+    cropped = (acting.any(1) & ~everywhere).nonzero().flatten().tolist()
+    cells = [acting[text].nonzero().flatten() for text in cropped]
+    counts = tuple((text, len(own)) for text, own in zip(cropped, cells, strict=True))
+    together = torch.cat(cells) if cells else maps.new_empty(0, dtype=torch.long)
+    return Layout(wholes, counts, together, _make_picks(maps, cropped, cells))
+
+
+def _make_picks(maps: Tensor, cropped: Sequence[int], cells: Sequence[Tensor]) -> tuple[Pick, ...]:
+    """Sort the cropped texts of each token into layers; a token with fewer takes row 0 with share 0."""
+    depth = torch.zeros_like(maps[0], dtype=torch.long)
+    overlap = int((maps[list(cropped)] > 0).sum(0).max()) if cropped else 0
+    index = torch.zeros(overlap, maps.shape[1], dtype=torch.long, device=maps.device)
+    weight = torch.zeros(overlap, maps.shape[1], dtype=maps.dtype, device=maps.device)
+    start = 0
+    for text, own in zip(cropped, cells, strict=True):
+        index[depth[own], own] = torch.arange(start, start + len(own), device=maps.device)
+        weight[depth[own], own] = maps[text, own]
+        depth[own] += 1
+        start += len(own)
+    return tuple(Pick(i, _share(w)) for i, w in zip(index, weight, strict=True))
+
+
+def _share(weight: Tensor) -> Tensor | None:
+    return None if bool((weight == 1).all()) else weight[:, None]
 
 
 def attend(query: Tensor, keys: Keys, heads: int, scale: float | None = None) -> Tensor:
@@ -52,34 +85,48 @@ def attend(query: Tensor, keys: Keys, heads: int, scale: float | None = None) ->
     batch, count, channels = query.shape
 
     def split(x: Tensor) -> Tensor:
-        return x.expand(batch, -1, -1).unflatten(2, (heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], heads, -1).expand(batch, -1, -1, -1).transpose(1, 2)
 
-    out = F.scaled_dot_product_attention(split(query), split(keys.key), split(keys.value), scale=scale)
+    key, value = split(keys.key), split(keys.value)
+    out: Tensor = F.scaled_dot_product_attention(split(query), key, value, scale=scale)
     return out.transpose(1, 2).reshape(batch, count, channels)
 
 
 def regional_attention(
-    query: Tensor, texts: Sequence[Keys], layout: Sequence[Patch], heads: int, scale: float | None = None
+    query: Tensor, texts: Sequence[Keys], layout: Layout, heads: int, scale: float | None = None
 ) -> Tensor:
-    """(B, N, C) queries, each attending only to the texts whose patches hold its token.
+    """(B, N, C) queries, each attending only to the texts that act on its token, to (B, N, C).
 
-    The patches' weights must sum to 1 for every token. Queries are cropped to each patch, so disjoint
-    regions cost together what one text costs.
+    Disjoint regions cost together what one text costs. Answers are gathered, never scattered: the sum is
+    the same at every run, on any device.
     """
-    if len(layout) == 1 and layout[0].cells is None and layout[0].weight is None:
-        return attend(query, texts[layout[0].text], heads, scale)
     out: Tensor | None = None
-    for patch in layout:
-        part = query if patch.cells is None else query.index_select(1, patch.cells)
-        part = attend(part, texts[patch.text], heads, scale)
-        if patch.weight is not None:
-            part = part * patch.weight
-        if patch.cells is None:
-            out = part if out is None else out + part
-        else:
-            out = torch.zeros_like(query) if out is None else out
-            out.index_add_(1, patch.cells, part)
+    for text, share in layout.wholes:
+        out = _add(out, attend(query, texts[text], heads, scale), share)
+    if layout.counts:
+        answers = _cropped_answers(query, texts, layout, heads, scale)
+        for source, share in layout.picks:
+            out = _add(out, answers.index_select(1, source), share)
     return torch.zeros_like(query) if out is None else out
+
+
+def _cropped_answers(
+    query: Tensor, texts: Sequence[Keys], layout: Layout, heads: int, scale: float | None
+) -> Tensor:
+    """(B, M, C): what the cropped texts answer to the tokens they act on."""
+    questions = query.index_select(1, layout.cells)
+    answers, start = [], 0
+    for text, count in layout.counts:
+        answers.append(attend(questions[:, start : start + count], texts[text], heads, scale))
+        start += count
+    return torch.cat(answers, 1)
+
+
+def _add(out: Tensor | None, part: Tensor, share: Tensor | None) -> Tensor:
+    """out + share * part, in the memory of `out` or `part`, which are ours."""
+    if out is None:
+        return part if share is None else part.mul_(share)
+    return out.add_(part) if share is None else out.addcmul_(part, share)
 
 
 def regional_attention_reference(

@@ -12,12 +12,14 @@ affine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lib_ranni.guidance.texts import Grid, PanelTexts, Text
+from lib_ranni.errors import GuidanceError
+from lib_ranni.guidance.texts import Grid, PanelTexts, Text, merged
 
 Mode = Literal["plain", "attention", "latent"]
 
@@ -47,9 +49,23 @@ class PlainGuide:
     def combine(self, predictions: Tensor, progress: float) -> Tensor:
         """(rows, C, h, w) in the order of `rows` to (pictures, C, h, w)."""
         if self.scale == 1:
+            _require_rows(len(predictions), len(self.panels))
             return predictions
+        _require_rows(len(predictions), 2 * len(self.panels))
         negative, positive = predictions.chunk(2)
         return negative + self.scale * (positive - negative)
+
+
+class _Blend(NamedTuple):
+    """How one picture is mixed: maps (n, h, w), and the text and the negative of each."""
+
+    maps: Tensor
+    texts: tuple[Text, ...]
+    negatives: tuple[Text, ...]
+
+    @property
+    def distinct_negatives(self) -> list[Text]:
+        return list(dict.fromkeys(self.negatives))
 
 
 class LatentGuide:
@@ -58,47 +74,60 @@ class LatentGuide:
     def __init__(self, panels: Sequence[PanelTexts], scale: float) -> None:
         self.panels = tuple(panels)
         self.scale = scale
-        self._maps: dict[tuple[int, tuple[int, ...], Grid], Tensor] = {}
-
-    def _shares(self, image: int, progress: float, latent: Grid) -> tuple[Tensor, list[Text], list[Text]]:
-        """Maps, texts and negatives of one picture, without those that act nowhere."""
-        panel = self.panels[image]
-        active = panel.active(progress)
-        key = (image, active, latent)
-        if key not in self._maps:
-            self._maps[key] = panel.maps(active, latent, latent)
-        maps = self._maps[key]
-        acting = [n for n, share in enumerate(maps) if bool((share > 0).any())]
-        positives, opposites = panel.positives(active), panel.opposites(active)
-        return maps[acting], [positives[n] for n in acting], [opposites[n] for n in acting]
+        self._blends: dict[tuple[PanelTexts, tuple[int, ...], Grid], _Blend] = {}
 
     def rows(self, progress: float, latent: Grid) -> list[Row]:
         """The rows a step needs: each different negative once, then each text that acts somewhere."""
         rows = []
-        for image in range(len(self.panels)):
-            _, texts, negatives = self._shares(image, progress, latent)
+        for image, panel in enumerate(self.panels):
+            blend = self._blend(panel, progress, latent)
             if self.scale != 1:
-                rows += [Row(image, text, True) for text in dict.fromkeys(negatives)]
-            rows += [Row(image, text, False) for text in texts]
+                rows += [Row(image, text, True) for text in blend.distinct_negatives]
+            rows += [Row(image, text, False) for text in blend.texts]
         return rows
 
     def combine(self, predictions: Tensor, progress: float) -> Tensor:
         """(rows, C, h, w) in the order of `rows` to (pictures, C, h, w)."""
         latent = (predictions.shape[-2], predictions.shape[-1])
-        combined, start = [], 0
-        for image in range(len(self.panels)):
-            maps, texts, negatives = self._shares(image, progress, latent)
-            weight = maps[:, None].to(predictions)
-            distinct = list(dict.fromkeys(negatives)) if self.scale != 1 else []
-            middle, end = start + len(distinct), start + len(distinct) + len(texts)
-            positive = predictions[middle:end]
-            if distinct:
-                rows = [start + distinct.index(text) for text in negatives]
-                negative = predictions[rows]
-                positive = negative + self.scale * (positive - negative)
-            combined.append((weight * positive).sum(0))
-            start = end
-        return torch.stack(combined)
+        blends = [self._blend(panel, progress, latent) for panel in self.panels]
+        sizes = [self._size(blend) for blend in blends]
+        _require_rows(len(predictions), sum(sizes))
+        ends = list(accumulate(sizes))
+        return torch.stack(
+            [
+                self._mix(blend, predictions[end - size : end])
+                for blend, size, end in zip(blends, sizes, ends, strict=True)
+            ]
+        )
+
+    def _size(self, blend: _Blend) -> int:
+        return len(blend.texts) + (len(blend.distinct_negatives) if self.scale != 1 else 0)
+
+    def _mix(self, blend: _Blend, predictions: Tensor) -> Tensor:
+        """(rows of one picture, C, h, w) to (C, h, w)."""
+        weight = blend.maps[:, None].to(predictions)
+        if self.scale == 1:
+            return (weight * predictions).sum(0)
+        distinct = blend.distinct_negatives
+        positive = predictions[len(distinct) :]
+        negative = predictions[[distinct.index(text) for text in blend.negatives]]
+        return (weight * (negative + self.scale * (positive - negative))).sum(0)
+
+    def _blend(self, panel: PanelTexts, progress: float, latent: Grid) -> _Blend:
+        """Maps, texts and negatives of one picture, without those that act nowhere."""
+        active = panel.active(progress)
+        key = (panel, active, latent)
+        if key not in self._blends:
+            pairs = list(zip(panel.positives(active), panel.opposites(active), strict=True))
+            maps, acting = merged(panel.maps(active, latent, latent), pairs)
+            texts, negatives = zip(*acting, strict=True)
+            self._blends[key] = _Blend(maps, texts, negatives)
+        return self._blends[key]
+
+
+def _require_rows(given: int, expected: int) -> None:
+    if given != expected:
+        raise GuidanceError(f"{given} predictions were given to combine, this step has {expected} rows")
 
 
 Guide = PlainGuide | LatentGuide

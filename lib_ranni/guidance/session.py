@@ -7,27 +7,41 @@ and which side each row of the batch is (`assign`); nothing is guessed from shap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lib_ranni.errors import GuidanceError
-from lib_ranni.guidance.attention import Keys, Patch, patches, regional_attention
+from lib_ranni.guidance.attention import Keys, Layout, make_layout, regional_attention
 from lib_ranni.guidance.guides import Row
-from lib_ranni.guidance.texts import Grid, PanelTexts, Text
+from lib_ranni.guidance.texts import Grid, PanelTexts, Text, merged
 
 _PARTS = ("to_q", "to_k", "to_v", "to_out", "heads")
+_BLOCKS = ".transformer_blocks."
+_CONTEXTS = ("encoder_hidden_states", "context")
+
+
+class _Plan(NamedTuple):
+    """What rows of one picture and side attend to on one grid."""
+
+    texts: tuple[Text, ...]
+    layout: Layout
+
+    def is_only(self, text: Text) -> bool:
+        """Whether every token attends to this text and to no other."""
+        return len(self.texts) == 1 and self.texts[0] is text
 
 
 @dataclass(eq=False)
 class _Site:
     """One cross-attention module and what is remembered of it."""
 
-    module: nn.Module
+    module: Any
     owner: nn.Module
     original: Callable[..., Tensor]
     had_own_forward: bool
@@ -43,20 +57,36 @@ class _Site:
             self.keys[text] = Keys(self.module.to_k(context), self.module.to_v(context))
         return self.keys[text]
 
-    def out(self, x: Tensor) -> Tensor:
-        """The output projection, be it a Sequential or a list of layers."""
-        for layer in self.module.to_out:  # type: ignore[union-attr]
-            x = layer(x)
-        return x
+    def attend(self, x: Tensor, plan: _Plan) -> Tensor:
+        """What the module answers to (B, N, C) tokens when they attend as planned."""
+        keys = [self.keys_of(text, x) for text in plan.texts]
+        scale = getattr(self.module, "scale", None)
+        mixed = regional_attention(self.module.to_q(x), keys, plan.layout, self.module.heads, scale)
+        if not isinstance(self.module.to_out, nn.ModuleList):
+            out: Tensor = self.module.to_out(mixed)
+            return out
+        for layer in self.module.to_out:
+            mixed = layer(mixed)
+        return mixed
+
+    def remove(self) -> None:
+        """Give `forward` back, unless someone hooked over us: then our hook only passes calls on."""
+        if self.hook is not None and self.module.__dict__.get("forward") is self.hook:
+            if self.had_own_forward:
+                self.module.forward = self.original
+            else:
+                del self.module.__dict__["forward"]
+        self.keys.clear()
 
 
 def find_sites(unet: nn.Module) -> list[_Site]:
     """Every cross-attention of a UNet, in its order."""
     sites = []
     for name, module in unet.named_modules():
-        if name.rsplit(".", 1)[-1] != "attn2" or not all(hasattr(module, part) for part in _PARTS):
+        inside_block = _BLOCKS in name and name.rsplit(".", 1)[-1] == "attn2"
+        if not inside_block or not all(hasattr(module, part) for part in _PARTS):
             continue
-        owner = unet.get_submodule(name.rsplit(".transformer_blocks.", 1)[0])
+        owner = unet.get_submodule(name.rsplit(_BLOCKS, 1)[0])
         sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__))
     if not sites:
         raise GuidanceError(
@@ -74,15 +104,19 @@ class GuidanceSession:
         self._panels = tuple(panels)
         self._sites: list[_Site] = []
         self._handles: list[Any] = []
+        self._announced: tuple[Row, ...] | None = None
         self._rows: tuple[Row, ...] | None = None
         self._active: dict[int, tuple[int, ...]] = {}
         self._latent: Grid = (0, 0)
-        self._layouts: dict[tuple[Any, ...], list[Patch]] = {}
+        self._plans: dict[tuple[Any, ...], _Plan] = {}
 
     def __enter__(self) -> GuidanceSession:
+        if self._sites:
+            raise GuidanceError("this guidance session is open already; make a new one for each generation")
         self._sites = find_sites(self._unet)
         try:
-            self._handles.append(self._unet.register_forward_pre_hook(self._see_latent, with_kwargs=True))
+            self._handles.append(self._unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
+            self._handles.append(self._unet.register_forward_hook(self._end_call, always_call=True))
             for site in self._sites:
                 self._install(site)
         except BaseException:
@@ -96,105 +130,116 @@ class GuidanceSession:
         self._remove()
 
     def assign(self, rows: Sequence[Row], progress: float) -> None:
-        """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1)."""
-        self._rows = tuple(rows)
-        self._active = {row.image: self._panels[row.image].active(progress) for row in self._rows}
+        """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1).
+
+        It holds for that one call. A call without it is left alone: it is not ours to guide.
+        """
+        strangers = sorted({row.image for row in rows} - set(range(len(self._panels))))
+        if strangers:
+            raise GuidanceError(f"rows of pictures {strangers} were announced, there are {len(self._panels)}")
+        self._announced = tuple(rows)
+        self._active = {row.image: self._panels[row.image].active(progress) for row in rows}
 
     def _install(self, site: _Site) -> None:
-        def hook(x: Tensor, context: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-            return self._forward(site, x, context, *args, **kwargs)
+        def hook(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return self._forward(site, x, args, kwargs)
 
         def see_grid(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            site.grid = tuple(_first(args, kwargs).shape[-2:])
+            site.grid = _grid(args, kwargs)
 
+        self._handles.append(site.owner.register_forward_pre_hook(see_grid, with_kwargs=True))
         site.hook = hook
         site.module.forward = hook
-        self._handles.append(site.owner.register_forward_pre_hook(see_grid, with_kwargs=True))
 
     def _remove(self) -> None:
         for handle in self._handles:
             handle.remove()
         for site in self._sites:
-            if site.module.__dict__.get("forward") is not site.hook:
-                continue  # someone hooked over us; our hook passes everything through from now on
-            if site.had_own_forward:
-                site.module.forward = site.original
-            else:
-                del site.module.__dict__["forward"]
-        self._handles, self._sites, self._rows = [], [], None
+            site.remove()
+        self._handles, self._sites, self._announced, self._rows = [], [], None, None
+        self._plans.clear()
 
-    def _see_latent(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._latent = tuple(_first(args, kwargs).shape[-2:])
+    def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._latent = _grid(args, kwargs)
+        self._rows, self._announced = self._announced, None
 
-    def _forward(
-        self, site: _Site, x: Tensor, context: Tensor | None, *args: Any, **kwargs: Any
-    ) -> Tensor:
-        name = "context"
-        if context is None:
-            name = "encoder_hidden_states" if "encoder_hidden_states" in kwargs else "context"
-            context = kwargs.pop(name, None)
+    def _end_call(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._rows = None
+
+    def _forward(self, site: _Site, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        context = args[0] if args else next((kwargs[name] for name in _CONTEXTS if name in kwargs), None)
         if self._rows is None or context is None:
-            return site.original(x, context, *args, **kwargs)
+            return site.original(x, *args, **kwargs)
         if len(self._rows) != len(x):
             raise GuidanceError(
                 f"the denoiser was called with {len(x)} rows, {len(self._rows)} were announced; "
                 "call assign() with the rows of each call"
             )
-        groups = self._groups()
-        if all(key is None for key in groups):
-            return site.original(x, context, *args, **kwargs)
-        out: Tensor | None = None
-        for key, index in groups.items():
-            whole = len(groups) == 1
-            part = x if whole else x[index]
-            if key is None:
-                mixed = site.original(part, context[index], *args, **kwargs)
-            else:
-                mixed = self._regional(site, part, *key)
-            if whole:
-                return mixed
-            out = x.new_empty(len(x), *mixed.shape[1:], dtype=mixed.dtype) if out is None else out
-            out[index] = mixed
-        assert out is not None
-        return out
-
-    def _groups(self) -> dict[tuple[int, bool] | None, list[int]]:
-        """Rows by what they attend to: (picture, side), or None where nothing regional acts."""
-        groups: dict[tuple[int, bool] | None, list[int]] = {}
-        for index, row in enumerate(self._rows or ()):
-            panel, active = self._panels[row.image], self._active[row.image]
-            plain = not active or (row.negative and all(panel.negatives[i] is None for i in active))
-            groups.setdefault(None if plain else (row.image, row.negative), []).append(index)
-        return groups
-
-    def _regional(self, site: _Site, x: Tensor, image: int, negative: bool) -> Tensor:
-        panel, active = self._panels[image], self._active[image]
-        if site.grid[0] * site.grid[1] != x.shape[1]:
+        plans = [self._plan(row, site, x) for row in self._rows]
+        if not any(plans):
+            return site.original(x, *args, **kwargs)
+        if not isinstance(context, Tensor):
             raise GuidanceError(
-                f"a layer has {x.shape[1]} tokens on a grid of {site.grid[0]} by {site.grid[1]}; "
-                "another extension merges or cuts tokens: switch it off, or use latent mode"
+                "attention mode cannot be combined with image prompts (IP-Adapter); use latent mode"
             )
-        texts = panel.opposites(active) if negative else panel.positives(active)
-        query = site.module.to_q(x)
-        layout = self._layout(image, site.grid, query)
-        keys = [site.keys_of(text, x) for text in texts]
-        return site.out(regional_attention(query, keys, layout, site.module.heads))
+        parts = []
+        for plan, start, end in _runs(plans):
+            if plan is None:
+                own = _cut((args, kwargs), start, end, len(x))
+                parts.append(site.original(x[start:end], *own[0], **own[1]))
+            else:
+                parts.append(site.attend(x[start:end], plan))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _layout(self, image: int, grid: Grid, query: Tensor) -> list[Patch]:
-        """The patches of a picture on a layer's grid, made once for all layers and steps that share it."""
-        active = self._active[image]
-        key = (image, active, grid, self._latent, query.device, query.dtype)
-        if key not in self._layouts:
-            maps = self._panels[image].maps(active, grid, self._latent).flatten(1)
-            self._layouts[key] = patches(maps.to(query))
-        return self._layouts[key]
+    def _plan(self, row: Row, site: _Site, x: Tensor) -> _Plan | None:
+        """What a row attends to, made once for all layers and steps that share it; None: only its text."""
+        panel, active = self._panels[row.image], self._active[row.image]
+        if not active:
+            return None
+        key = (panel, row.negative, active, site.grid, self._latent, x.device, x.dtype)
+        if key not in self._plans:
+            _require_grid(site.grid, x.shape[1])
+            texts = panel.opposites(active) if row.negative else panel.positives(active)
+            maps, distinct = merged(panel.maps(active, site.grid, self._latent), texts)
+            self._plans[key] = _Plan(tuple(distinct), make_layout(maps.flatten(1).to(x)))
+        plan = self._plans[key]
+        if plan.is_only(row.text):
+            return None
+        _require_grid(site.grid, x.shape[1])
+        return plan
 
 
-def _first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The picture-shaped first argument of a UNet or transformer call, however it was passed."""
-    if args:
-        return args[0]
-    for name in ("sample", "x", "hidden_states"):
-        if name in kwargs:
-            return kwargs[name]
+def _runs(plans: Sequence[_Plan | None]) -> Iterator[tuple[_Plan | None, int, int]]:
+    """Neighboring rows with the same plan, as (plan, first row, row after the last)."""
+    start = 0
+    for _, group in groupby(plans, key=id):
+        run = list(group)
+        yield run[0], start, start + len(run)
+        start += len(run)
+
+
+def _cut(value: Any, start: int, end: int, rows: int) -> Any:
+    """The same arguments for some rows only: whatever tensor has a row for each is cut."""
+    if isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows:
+        return value[start:end]
+    if isinstance(value, (tuple, list)):
+        return type(value)(_cut(item, start, end, rows) for item in value)
+    if isinstance(value, dict):
+        return {key: _cut(item, start, end, rows) for key, item in value.items()}
+    return value
+
+
+def _require_grid(grid: Grid, tokens: int) -> None:
+    if grid[0] * grid[1] != tokens:
+        raise GuidanceError(
+            f"a layer has {tokens} tokens on a grid of {grid[0]} by {grid[1]}; "
+            "another extension merges or cuts tokens: switch it off, or use latent mode"
+        )
+
+
+def _grid(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Grid:
+    """(h, w) of the picture-shaped first argument of a UNet or transformer, however it was passed."""
+    for value in (*args[:1], *(kwargs.get(name) for name in ("sample", "x", "hidden_states"))):
+        if isinstance(value, Tensor):
+            return value.shape[-2], value.shape[-1]
     raise GuidanceError("the denoiser was called without a latent")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,9 @@ from lib_ranni.guidance.weights import Mixing, weight_maps
 from lib_ranni.panel.types import Element
 
 Grid = tuple[int, int]
+"""(rows, columns) of a grid of cells."""
+
+_Source = TypeVar("_Source", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +49,16 @@ class PanelTexts:
             )
 
     def active(self, progress: float) -> tuple[int, ...]:
-        """Indices of the elements that act at `progress`, the share of sampling steps already done."""
+        """Indices of the elements that act at `progress`, the share of sampling steps already done.
+
+        An element whose end is 1 acts to the very end, also for hosts that call the last step 1.
+        """
         return tuple(
             index
             for index, element in enumerate(self.elements)
-            if element.start <= progress < element.end and element.weight > 0
+            if element.start <= progress
+            and (progress < element.end or element.end == 1)
+            and element.weight > 0
         )
 
     def maps(self, active: tuple[int, ...], grid: Grid, latent: Grid) -> Tensor:
@@ -65,3 +75,16 @@ class PanelTexts:
         """The negative text of the base and of each active element, in the order of `maps`."""
         own = (self.negatives[i] for i in active)
         return [self.base_negative, *(self.base_negative if n is None else n for n in own)]
+
+
+def merged(maps: Tensor, sources: Sequence[_Source]) -> tuple[Tensor, list[_Source]]:
+    """Add up the maps (n, h, w) of equal sources and drop those that act nowhere.
+
+    Returns (m, h, w) and the m sources, in order of first appearance.
+    """
+    distinct = list(dict.fromkeys(sources))
+    place = torch.tensor([distinct.index(source) for source in sources], device=maps.device)
+    total = maps.new_zeros(len(distinct), *maps.shape[1:]).index_add_(0, place, maps)
+    total[total > 1 - 1e-6] = 1.0  # sums of shares that mean all, such as 0.2 + 0.8
+    acting = [n for n, share in enumerate(total) if bool((share > 0).any())]
+    return total[acting], [distinct[n] for n in acting]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import fields
 
-from lib_ranni.panel.types import Box, Element, Panel
+from lib_ranni.panel.types import Box, Element, Keypoint, Lora, Mask, Panel
 
 Operation = Literal["add", "remove", "replace", "re-attribute", "resize", "move", "set", "reorder"]
 
@@ -35,8 +35,8 @@ _SETTINGS = tuple(
 def diff(before: Panel, after: Panel) -> tuple[Change, ...]:
     """The changes that turn `before` into `after`, elements being matched by id."""
     changes = [
-        Change("set", field=name, old=str(getattr(before, name)), new=str(getattr(after, name)))
-        for name in ("base", "aspect")
+        Change("set", field=name, old=_shown(getattr(before, name)), new=_shown(getattr(after, name)))
+        for name in ("base", "negative", "aspect")
         if getattr(before, name) != getattr(after, name)
     ]
     old = {element.id: element for element in before.elements}
@@ -47,7 +47,7 @@ def diff(before: Panel, after: Panel) -> tuple[Change, ...]:
             changes += _element_changes(old[element_id], element)
         else:
             changes.append(Change("add", element_id, after=element))
-    if [i for i in old if i in new] != [i for i in new if i in old]:
+    if [*(i for i in old if i in new), *(i for i in new if i not in old)] != list(new):
         changes.append(Change("reorder", old=", ".join(old), new=", ".join(new)))
     return tuple(changes)
 
@@ -70,9 +70,28 @@ def _element_changes(before: Element, after: Element) -> list[Change]:
             note("move")
     for name in _SETTINGS:
         if getattr(before, name) != getattr(after, name):
-            old, new = str(getattr(before, name)), str(getattr(after, name))
+            old, new = _shown(getattr(before, name)), _shown(getattr(after, name))
             changes.append(Change("set", before.id, before, after, name, old, new))
     return changes
+
+
+def _shown(value: Any) -> str:
+    """A setting's value, as it reads in a sentence."""
+    if isinstance(value, str):
+        return f"“{value}”" if value else "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mask):
+        return f"a mask of {value.width} by {value.height}"
+    if isinstance(value, Keypoint):
+        return f"{value.name} ({value.x:.3g}, {value.y:.3g})"
+    if isinstance(value, Lora):
+        return f"{value.name} ({value.weight:g})"
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _head(description: str) -> str:
@@ -126,7 +145,7 @@ def _sentence(change: Change) -> str:
             return f"Removed {_name(before)}."
         if change.operation == "reorder":
             return f"Reordered the elements from back to front: {change.new}."
-        return f"Set the panel's {change.field} from {change.old!r} to {change.new!r}."
+        return f"Set the panel's {change.field} from {change.old} to {change.new}."
     if change.operation == "replace":
         return f"Replaced {_name(before)} by {_name(after)}."
     if change.operation == "re-attribute":

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace as with_fields
-
 from lib_ranni.errors import EditError
 from lib_ranni.panel import geometry
-from lib_ranni.panel.types import Box, Element, Panel
+from lib_ranni.panel.types import Box, Element, Panel, with_fields
 
 
 def _open_element(panel: Panel, element_id: str) -> Element:
@@ -28,7 +26,7 @@ def _open_element(panel: Panel, element_id: str) -> Element:
 def _changed(panel: Panel, element: Element, **changes: Any) -> Panel:
     try:
         changed = with_fields(element, **changes)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise EditError(f"element {element.id!r} cannot be changed so: {error}") from error
     elements = tuple(changed if e.id == element.id else e for e in panel.elements)
     return with_fields(panel, elements=elements)
@@ -80,8 +78,12 @@ def reattribute(
     element = _open_element(panel, element_id)
     if description is None and colors is None:
         raise EditError("say what to change: a description, colors, or both")
-    new_colors = colors if colors is not None else ()
-    return _changed(panel, element, description=description or element.description, colors=new_colors)
+    return _changed(
+        panel,
+        element,
+        description=element.description if description is None else description,
+        colors=() if colors is None else colors,
+    )
 
 
 def resize(
@@ -128,6 +130,8 @@ def move(
 def _placed(panel: Panel, element: Element, box: Box) -> Panel:
     """The element in its new box; its keypoints follow, its mask (if any) no longer fits and goes."""
     old = element.box
+    if all(abs(getattr(box, side) - getattr(old, side)) < 1e-9 for side in Box.__struct_fields__):
+        return panel
 
     def follow(x: float, y: float) -> tuple[float, float]:
         u, v = (x - old.x0) / old.width, (y - old.y0) / old.height

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct
+import msgspec
 
-from lib_ranni.panel.problems import Problems, shown
+from lib_ranni.panel.problems import Problems, is_unicode, shown
 from lib_ranni.panel.types import (
     FULL_CANVAS,
     MAX_COLORS,
@@ -68,15 +68,16 @@ class ElementReader:
             lora=self._loras(f"{path}.lora", value.get("lora", [])),
             seed=problems.whole(f"{path}.seed", value.get("seed"), 0, MAX_SEED),
             locked=problems.flag(f"{path}.locked", value.get("locked", False)),
-            extra={key: item for key, item in value.items() if key not in _FIELDS},
+            extra=problems.unknown(path, value, _FIELDS),
         )
 
     def _id(self, path: str, value: Any) -> str:
         if value is not None:
-            if isinstance(value, str) and 0 < len(value) <= 64 and value not in self._used:
+            usable = isinstance(value, str) and 0 < len(value) <= 64 and is_unicode(value)
+            if usable and value not in self._used:
                 self._used.add(value)
-                return value
-            fault = "is already taken" if value in self._used else "is not a text of 1..64 characters"
+                return str(value)
+            fault = "is already taken" if usable else "is not a text of 1..64 characters"
             self._problems.add(f"{path}.id", f"{shown(value)} {fault}", "given a new one")
         while True:
             self._counter += 1
@@ -103,10 +104,13 @@ class ElementReader:
         if 10 < max(sides) <= 1000 and min(sides) >= 0 and all(side.is_integer() for side in sides):
             problems.add(path, "is not in 0..1", "read as thousandths of the canvas")
             sides = [side / 1000 for side in sides]
+        x0, y0, x1, y1 = sides
+        if 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1:
+            return Box(*sides)
         box = clamped_box(*sides)
         if box is None:
             problems.add(path, "lies outside the canvas", "element dropped")
-        elif (box.x0, box.y0, box.x1, box.y1) != tuple(sides) and len(problems.found) == before:
+        elif len(problems.found) == before:
             problems.add(
                 path,
                 "needs 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1",
@@ -132,7 +136,8 @@ class ElementReader:
             digits = match[1].lower()
             color = "#" + (digits if len(digits) == 6 else "".join(d * 2 for d in digits))
             if color != item:
-                self._problems.add(f"{path}[{index}]", f"must be #rrggbb, not {shown(item)}", f"read as {color}")
+                fault = f"must be #rrggbb, not {shown(item)}"
+                self._problems.add(f"{path}[{index}]", fault, f"read as {color}")
             colors.append(color)
         if len(colors) > MAX_COLORS:
             self._problems.add(path, f"has {len(colors)} colors, at most {MAX_COLORS} count", "rest dropped")
@@ -165,11 +170,10 @@ class ElementReader:
         if value is None:
             return None
         try:
-            mask = Mask(value["width"], value["height"], tuple(value["runs"]))
-        except (ValueError, TypeError, KeyError) as error:
+            return msgspec.convert(value, Mask)
+        except (msgspec.ValidationError, UnicodeError) as error:
             self._problems.add(path, f"is not a mask of width, height and runs: {error}", "dropped")
             return None
-        return mask
 
     def _list(self, path: str, value: Any) -> list[Any]:
         if isinstance(value, list):
@@ -180,4 +184,4 @@ class ElementReader:
 
 def _name(item: dict[str, Any], limit: int = 64) -> bool:
     name = item.get("name")
-    return isinstance(name, str) and 0 < len(name) <= limit
+    return isinstance(name, str) and 0 < len(name) <= limit and is_unicode(name)

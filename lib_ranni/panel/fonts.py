@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -32,12 +34,16 @@ _NAMES = (
 
 
 def _folders() -> list[Path]:
-    home = Path.home()
+    try:
+        home = Path.home()
+    except RuntimeError:  # An account without a home, as in some containers.
+        home = Path()
     if sys.platform == "win32":
         return [Path("C:/Windows/Fonts"), home / "AppData/Local/Microsoft/Windows/Fonts"]
     if sys.platform == "darwin":
         return [Path("/System/Library/Fonts"), Path("/Library/Fonts"), home / "Library/Fonts"]
-    return [Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), home / ".fonts", home / ".local/share/fonts"]
+    shared = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
+    return [*shared, home / ".fonts", home / ".local/share/fonts"]
 
 
 @lru_cache(maxsize=1)
@@ -78,8 +84,15 @@ def font_for(text: str, size_px: int) -> ImageFont.FreeTypeFont | None:
     return next((font for font in _candidates(size_px) if _covers(font, text)), None)
 
 
+def _extent(font: Any, text: str) -> tuple[int, int]:
+    _, _, right, bottom = font.getbbox(text)
+    return math.ceil(right), math.ceil(bottom)
+
+
 def text_picture(text: str, size_px: int) -> Image.Image:
     """The text as an 8-bit coverage picture about `size_px` high, cropped to its ink."""
+    # Half a surrogate pair has no shape, and FreeType layouts refuse it.
+    text = text.encode("utf-8", "replace").decode("utf-8")
     font = font_for(text, size_px)
     if font is not None:
         left, top, right, bottom = font.getbbox(text)
@@ -89,7 +102,7 @@ def text_picture(text: str, size_px: int) -> Image.Image:
     # Pillow's built-in bitmap font: Latin-1 only, one size; scaled, it is still readable.
     text = text.encode("latin-1", "replace").decode("latin-1")
     bitmap = ImageFont.load_default()
-    left, top, right, bottom = bitmap.getbbox(text)
+    right, bottom = _extent(bitmap, text)
     picture = Image.new("L", (max(1, right), max(1, bottom)))
     ImageDraw.Draw(picture).text((0, 0), text, fill=255, font=bitmap)
     factor = max(1, round(size_px / 11))

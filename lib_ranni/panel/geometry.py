@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec.structs import replace
-
 from lib_ranni.errors import EditError
-from lib_ranni.panel.types import Box, Panel, clamped_box
+from lib_ranni.panel.types import Box, Panel, clamped_box, with_fields
+
+_LEAST = 1e-6
+"""Side of the smallest box that moving and resizing make; a thinner one could round to nothing."""
 
 Edge = Literal["left", "center", "right", "top", "middle", "bottom"]
 
@@ -28,13 +30,15 @@ def overlap(first: Box, second: Box) -> float:
 
 def cover(inner: Box, outer: Box) -> float:
     """Share of `inner` that lies in `outer`, 0..1."""
-    return min(1.0, overlap(inner, outer) / inner.area)
+    # The area of a sliver can round to nothing.
+    return min(1.0, overlap(inner, outer) / inner.area) if inner.area else 0.0
 
 
 def iou(first: Box, second: Box) -> float:
     """Intersection over union, 0..1."""
     common = overlap(first, second)
-    return min(1.0, common / (first.area + second.area - common))
+    union = first.area + second.area - common
+    return min(1.0, common / union) if union else 0.0
 
 
 def bounds(boxes: Sequence[Box]) -> Box:
@@ -46,12 +50,16 @@ def bounds(boxes: Sequence[Box]) -> Box:
 
 def centered(x: float, y: float, width: float, height: float) -> Box:
     """A box of this size around (x, y), pushed back onto the canvas if it would stick out."""
+    if not (0 < width < math.inf and 0 < height < math.inf and math.isfinite(x) and math.isfinite(y)):
+        raise EditError(
+            f"there is no box of {width:g} by {height:g} at ({x:g}, {y:g}); give a positive size and a place"
+        )
     width, height = min(1.0, width), min(1.0, height)
     x0 = min(max(0.0, x - width / 2), 1 - width)
     y0 = min(max(0.0, y - height / 2), 1 - height)
-    box = clamped_box(x0, y0, x0 + width, y0 + height)
+    box = clamped_box(x0, y0, x0 + width, y0 + height, least=_LEAST)
     if box is None:
-        raise EditError(f"there is no box of {width:g} by {height:g}; give a positive size")
+        raise AssertionError("a rectangle that was pushed onto the canvas is not on it")
     return box
 
 
@@ -69,6 +77,8 @@ def scaled(box: Box, factor_x: float, factor_y: float | None = None) -> Box:
 
 def snap(box: Box, step: float) -> Box:
     """The box with its edges on multiples of `step` (0 < step <= 0.5), never thinner than one step."""
+    if not 0 < step <= 0.5:
+        raise EditError(f"a grid step must be above 0 and at most 0.5, not {step:g}")
     x0, y0, x1, y1 = (round(v / step) * step for v in (box.x0, box.y0, box.x1, box.y1))
 
     def side(low: float, high: float) -> tuple[float, float]:
@@ -113,7 +123,7 @@ def reorder(panel: Panel, element_id: str, place: Literal["front", "back", "forw
     to = {"front": last, "back": 0, "forward": min(last, index + 1), "backward": max(0, index - 1)}[place]
     elements = list(panel.elements)
     elements.insert(to, elements.pop(index))
-    return replace(panel, elements=tuple(elements))
+    return with_fields(panel, elements=tuple(elements))
 
 
 def free_box(panel: Panel, width: float = 0.3, height: float = 0.3, steps: int = 20) -> Box:

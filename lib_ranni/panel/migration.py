@@ -29,11 +29,12 @@ _ELEMENT_NAMES = {
 
 
 def _renamed(document: Document, names: dict[str, str]) -> Document:
-    """Old names become new ones unless the new one is there too; then the old one stays as it is."""
-    return {
-        names[key] if key in names and names[key] not in document else key: value
-        for key, value in document.items()
-    }
+    """Old names become new ones unless the new one is taken; then the old one stays as it is."""
+    renamed = dict(document)
+    for old, new in names.items():
+        if old in renamed and new not in renamed:
+            renamed[new] = renamed.pop(old)
+    return renamed
 
 
 def _element_from_0(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
@@ -10,6 +11,8 @@ from lib_ranni.panel.fonts import text_picture
 from lib_ranni.panel.types import Box, Element, Mask, Panel
 
 Rgb = tuple[int, int, int]
+Pixels = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
 
 _PAPER: Rgb = (246, 246, 248)
 _INK: Rgb = (28, 28, 34)
@@ -42,14 +45,16 @@ def render(panel: Panel, longest_px: int = 512, *, background: Image.Image | Non
     draw = ImageDraw.Draw(picture)
     for index, element in enumerate(panel.elements):
         draw.rectangle(_pixels(element.box, size), outline=element_color(index), width=line)
+    taken: list[Pixels] = []
     for index, element in enumerate(panel.elements):
-        _label(picture, f"{index + 1} {element.description}", element.box, element_color(index))
+        text = f"{index + 1} {element.description}"
+        taken.append(_label(picture, text, element.box, element_color(index), taken))
     if not panel.elements:
         _note(picture, panel.base or "empty panel")
     return picture
 
 
-def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _pixels(box: Box, size: tuple[int, int]) -> Pixels:
     width, height = size
     x0, y0 = round(box.x0 * (width - 1)), round(box.y0 * (height - 1))
     return x0, y0, max(x0, round(box.x1 * (width - 1))), max(y0, round(box.y1 * (height - 1)))
@@ -74,12 +79,15 @@ def _fill(picture: Image.Image, element: Element, color: Rgb, *, over_picture: b
     picture.paste(tint, (x0, y0), Image.new("L", tint.size, strength))
 
 
-def _label(picture: Image.Image, text: str, box: Box, color: Rgb) -> None:
-    """A filled tag in the box's upper left corner, shortened until it fits the canvas."""
-    x0, y0, x1, _ = _pixels(box, picture.size)
+def _label(picture: Image.Image, text: str, box: Box, color: Rgb, taken: Sequence[Pixels]) -> Pixels:
+    """A filled tag in the box's upper left corner, or below the tags there, shortened until it fits."""
+    x0, y0, _, _ = _pixels(box, picture.size)
     size = max(9, round(min(picture.size) / 24))
-    room = max(picture.width - x0, x1 - x0) - 4
-    text = " ".join(text.split())
+    pad = max(2, size // 4)
+    # A tag that would leave the canvas is pushed back onto it, so there is always room for some text.
+    room = max(picture.width - x0, round(0.4 * picture.width)) - 2 * pad
+    # No canvas has room for more; measuring a whole page to find that out takes seconds.
+    text = " ".join(text.split())[:600]
     ink = text_picture(text, size)
     while ink.width > room and len(text) > 1:
         keep = max(1, min(len(text) - 1, int(len(text) * room / ink.width)))
@@ -87,10 +95,24 @@ def _label(picture: Image.Image, text: str, box: Box, color: Rgb) -> None:
         ink = text_picture(text + ("…" if len(text) > 2 else ""), size)
         if keep <= 1:
             break
-    pad = max(2, size // 4)
     tag = Image.new("RGB", (ink.width + 2 * pad, ink.height + 2 * pad), color)
     tag.paste((255, 255, 255), (pad, pad), ink)
-    picture.paste(tag, (min(x0, max(0, picture.width - tag.width)), y0))
+    x = min(x0, max(0, picture.width - tag.width))
+    lowest = max(0, picture.height - tag.height)
+    y = _free_row(min(y0, lowest), lowest, (x, *tag.size), taken)
+    picture.paste(tag, (x, y))
+    return x, y, x + tag.width, y + tag.height
+
+
+def _free_row(y: int, lowest: int, tag: tuple[int, int, int], taken: Sequence[Pixels]) -> int:
+    """The first row from `y` down where a tag (x, width, height) hides no other; `y` if there is none."""
+    x, width, height = tag
+    columns = [(top, bottom) for left, top, right, bottom in taken if x < right and left < x + width]
+    row = y
+    for top, bottom in sorted(columns):
+        if top < row + height and row < bottom:
+            row = bottom
+    return row if row <= lowest else y
 
 
 def _note(picture: Image.Image, text: str) -> None:

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from lib_ranni.panel.types import MAX_TEXT
 
+_MAX_DEPTH = 32
+_LEAST_INT, _MOST_INT = -(2**63), 2**64 - 1
 
 class Problem(Struct, frozen=True):
     """One fault of a document. `path` is like `elements[2].box.x1`; `repair` says what mending does."""
@@ -28,8 +30,29 @@ def shown(value: Any) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
-    text = ascii(value) if isinstance(value, str) else repr(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and not _LEAST_INT <= value <= _MOST_INT:
+        # Python refuses to write out integers of thousands of digits.
+        return "a huge number"
+    text = ascii(value[:40]) if isinstance(value, str) else repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def below(path: str, key: Any) -> str:
+    """The path of a member of the object at `path`."""
+    if isinstance(key, str) and key.isidentifier() and len(key) <= 64:
+        return f"{path}.{key}" if path else key
+    return f"{path}[{shown(key)}]"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Problems:
@@ -81,10 +104,13 @@ class Problems:
         if not isinstance(value, str):
             self.add(path, f"must be a text, not {shown(value)}", "set to nothing")
             return ""
+        if not is_unicode(value):
+            self.add(path, "holds half a surrogate pair", "replaced by \N{REPLACEMENT CHARACTER}")
+            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         if len(value) > limit:
             self.add(path, f"has {len(value)} characters, at most {limit} are allowed", "cut")
             value = value[:limit]
-        return value
+        return str(value)
 
     def flag(self, path: str, value: Any) -> bool:
         """True or false; mended from 0, 1 and the words for them, else to false."""
@@ -94,6 +120,44 @@ class Problems:
         flag = word in (1, "1", "true", "yes", "on")
         self.add(path, f"must be true or false, not {shown(value)}", f"set to {str(flag).lower()}")
         return flag
+
+    def unknown(self, path: str, document: dict[str, Any], known: set[str]) -> dict[str, Any]:
+        """The fields of a newer version, kept so that nothing is lost; what JSON cannot hold is dropped."""
+        rest = {key: value for key, value in document.items() if key not in known}
+        return self._members(path, rest, _MAX_DEPTH)
+
+    def _members(self, path: str, document: dict[Any, Any], depth: int) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for key, value in document.items():
+            place = below(path, key)
+            if not isinstance(key, str) or not is_unicode(key):
+                self.add(place, "is not a name", "dropped")
+            elif self._is_json(place, value, depth):
+                members[key] = self._kept(place, value, depth)
+        return members
+
+    def _is_json(self, path: str, value: Any, depth: int) -> bool:
+        if isinstance(value, (dict, list)):
+            fault = "" if depth else f"is nested more than {_MAX_DEPTH} deep"
+        elif isinstance(value, str):
+            fault = "" if is_unicode(value) else "holds half a surrogate pair"
+        elif isinstance(value, float):
+            fault = "" if math.isfinite(value) else f"must be finite, not {value}"
+        elif isinstance(value, int):
+            fault = "" if _LEAST_INT <= value <= _MOST_INT else "has more than 64 bits"
+        else:
+            fault = "" if value is None else f"is not a JSON value: {shown(value)}"
+        if fault:
+            self.add(path, fault, "dropped")
+        return not fault
+
+    def _kept(self, path: str, value: Any, depth: int) -> Any:
+        if isinstance(value, dict):
+            return self._members(path, value, depth - 1)
+        if isinstance(value, list):
+            items = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+            return [self._kept(p, item, depth - 1) for p, item in items if self._is_json(p, item, depth - 1)]
+        return value
 
 
 def _number_in(text: str) -> float | None:

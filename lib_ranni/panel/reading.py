@@ -6,6 +6,7 @@ There is one reader. It always knows how it would mend a value, so `check` (acce
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -24,8 +25,8 @@ from lib_ranni.panel.types import (
     Provenance,
 )
 
-_PANEL_FIELDS = {"version", "aspect", "base", "elements", "provenance"}
-_PROVENANCE_FIELDS = {"planner", "model", "prompt", "seed", "unread"}
+_PANEL_FIELDS = set(Panel.__struct_fields__) - {"extra"}
+_PROVENANCE_FIELDS = set(Provenance.__struct_fields__) - {"extra"}
 
 
 class Reading(Struct, frozen=True):
@@ -77,11 +78,15 @@ def repair(document: bytes | str | Any) -> Reading:
 
 
 def _decode(text: bytes | bytearray | str, problems: Problems) -> Any:
+    # Editors on Windows put a byte order mark in front.
+    data = text.removeprefix("\ufeff") if isinstance(text, str) else bytes(text).removeprefix(codecs.BOM_UTF8)
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return msgspec.json.decode(data)
+    except RecursionError:
+        problems.add("", "this JSON is nested too deep", "give a flatter document")
+    except (msgspec.DecodeError, UnicodeError) as error:
         problems.add("", f"this is not JSON: {error}", "check the text near the place it names")
-        return None
+    return None
 
 
 def _panel(document: dict[str, Any], problems: Problems) -> Panel:
@@ -94,15 +99,12 @@ def _panel(document: dict[str, Any], problems: Problems) -> Panel:
         )
     return Panel(
         base=problems.text("base", document.get("base", "")),
+        negative=problems.text("negative", document.get("negative", "")),
         elements=_elements(document.get("elements", []), problems),
         aspect=problems.number("aspect", document.get("aspect", 1.0), 0.1, 10.0, 1.0),
         provenance=_provenance(document.get("provenance", {}), problems),
-        extra=_rest(document, _PANEL_FIELDS),
+        extra=problems.unknown("", document, _PANEL_FIELDS),
     )
-
-
-def _rest(document: dict[str, Any], known: set[str]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if key not in known}
 
 
 def _provenance(value: Any, problems: Problems) -> Provenance:
@@ -119,7 +121,7 @@ def _provenance(value: Any, problems: Problems) -> Provenance:
         prompt=problems.text("provenance.prompt", value.get("prompt", "")),
         seed=problems.whole("provenance.seed", value.get("seed"), 0, MAX_SEED),
         unread=tuple(problems.text(f"provenance.unread[{n}]", text) for n, text in enumerate(unread)),
-        extra=_rest(value, _PROVENANCE_FIELDS),
+        extra=problems.unknown("provenance", value, _PROVENANCE_FIELDS),
     )
 
 
@@ -128,27 +130,22 @@ def _elements(value: Any, problems: Problems) -> tuple[Element, ...]:
         problems.add("elements", f"must be a list, not {shown(value)}", "read as no elements")
         return ()
     if len(value) > MAX_ELEMENTS:
-        problems.add("elements", f"has {len(value)} elements, at most {MAX_ELEMENTS} are allowed", "rest dropped")
+        fault = f"has {len(value)} elements, at most {MAX_ELEMENTS} are allowed"
+        problems.add("elements", fault, "rest dropped")
         value = value[:MAX_ELEMENTS]
     reader = ElementReader(problems, [item.get("id") for item in value if isinstance(item, dict)])
     elements: list[Element] = []
+    seen: dict[Any, str] = {}
     for index, item in enumerate(value):
         path = f"elements[{index}]"
         element = reader.read(path, item)
         if element is None:
             continue
-        twin = next((e for e in elements if _same_thing(e, element)), None)
-        if twin is not None:
-            problems.add(path, f"repeats element {twin.id!r}: same description, same box", "merged with it")
+        # Entries that could not be told apart in the picture. With an id of its own, one is there on purpose.
+        sight = (element.description.strip().lower(), element.box, element.mask)
+        twin = seen.setdefault(sight, element.id)
+        if twin != element.id and element.id != item.get("id"):
+            problems.add(path, f"repeats element {twin!r}: same description, same box", "merged with it")
             continue
         elements.append(element)
     return tuple(elements)
-
-
-def _same_thing(first: Element, second: Element) -> bool:
-    """Two entries that could not be told apart in the picture."""
-    return (
-        first.description.strip().lower() == second.description.strip().lower()
-        and first.box == second.box
-        and first.mask == second.mask
-    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -170,9 +170,13 @@ class Provenance(Struct, frozen=True):
 
 
 class Panel(Struct, frozen=True, kw_only=True):
-    """The whole semantic panel. `elements` run from back to front; `aspect` is width / height."""
+    """The whole semantic panel. `elements` run from back to front; `aspect` is width / height.
+
+    `negative` is what the whole picture must not show.
+    """
 
     base: Text = ""
+    negative: Text = ""
     elements: Annotated[tuple[Element, ...], Meta(max_length=MAX_ELEMENTS)] = ()
     aspect: Annotated[float, Meta(ge=0.1, le=10.0)] = 1.0
     provenance: Provenance = Provenance()
@@ -182,6 +186,7 @@ class Panel(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _require(_within(self.aspect, 0.1, 10), "an aspect (width / height) must be in 0.1..10")
         _require(len(self.base) <= MAX_TEXT, f"a base prompt has at most {MAX_TEXT} characters")
+        _require(len(self.negative) <= MAX_TEXT, f"a negative has at most {MAX_TEXT} characters")
         _require(len(self.elements) <= MAX_ELEMENTS, f"a panel has at most {MAX_ELEMENTS} elements")
         ids = [element.id for element in self.elements]
         _require(len(set(ids)) == len(ids), "every element needs its own id")
@@ -199,8 +204,17 @@ class Panel(Struct, frozen=True, kw_only=True):
         return f"e{number}"
 
 
+_Record = TypeVar("_Record", bound=Struct)
+
+
+def with_fields(record: _Record, **changes: Any) -> _Record:
+    """A copy with other values, checked like any new record: `msgspec.structs.replace` checks nothing."""
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    return type(record)(**{**values, **changes})
+
+
 def clamped_box(x0: float, y0: float, x1: float, y1: float, least: float = 0.005) -> Box | None:
-    """The part of a rectangle that lies on the canvas, at least `least` wide and high; None if nothing does."""
+    """The part of a rectangle on the canvas, at least `least` wide and high; None if nothing is on it."""
     if not all(map(math.isfinite, (x0, y0, x1, y1))):
         return None
     x0, x1 = sorted((x0, x1))

@@ -14,10 +14,11 @@ from lib_ranni.panel.types import Panel, Provenance
 def _fields(record: Struct) -> dict[str, Any]:
     """A record without fields at their default; unknown fields of newer versions go back in place."""
     document: dict[str, Any] = {}
+    known = set(record.__struct_fields__) - {"extra"}
     for info in fields(record):
         value = getattr(record, info.name)
         if info.name == "extra":
-            document = {**value, **document}
+            document.update({name: item for name, item in value.items() if name not in known})
         elif info.default_factory is NODEFAULT and value == info.default:
             continue
         else:
@@ -25,18 +26,23 @@ def _fields(record: Struct) -> dict[str, Any]:
     return document
 
 
-def to_document(panel: Panel) -> dict[str, Any]:
-    """The panel as plain dicts, lists, texts and numbers; fields at their default are left out."""
+def _encoded(panel: Panel) -> bytes:
     document = _fields(panel)
     document["elements"] = [_fields(element) for element in panel.elements]
     if panel.provenance != Provenance():
         document["provenance"] = _fields(panel.provenance)
-    return {"version": panel.version, **document}
+    return msgspec.json.encode({"version": panel.version, **document})
+
+
+def to_document(panel: Panel) -> dict[str, Any]:
+    """The panel as plain dicts, lists, texts and numbers; fields at their default are left out."""
+    # By way of JSON: tuples become lists, and nothing in it is shared with the panel.
+    return msgspec.json.decode(_encoded(panel), type=dict[str, Any])
 
 
 def to_json(panel: Panel, *, indent: int | None = None) -> str:
     """The panel as JSON text, on one line or indented."""
-    text = msgspec.json.encode(to_document(panel))
+    text = _encoded(panel)
     if indent is not None:
         text = msgspec.json.format(text, indent=indent)
     return text.decode("utf-8")

@@ -1,1 +1,1 @@
-"""The library without a WebUI: an engine on diffusers, a command line, and the training of `models/shapes`."""
+"""The library without a WebUI: engine on diffusers, command line, training of `models/shapes`."""

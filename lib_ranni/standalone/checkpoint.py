@@ -48,10 +48,12 @@ class Checkpoint:
 
     @property
     def device(self) -> torch.device:
+        """Where the networks are."""
         return next(self.unet.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The UNet's number type."""
         return next(self.unet.parameters()).dtype
 
 
@@ -178,5 +180,3 @@ def _defaults(path: Path, unet: Any) -> Defaults:
         except msgspec.MsgspecError as error:
             raise ModelError(f"{file} is damaged: {error}") from error
     return Defaults(size=int(unet.config.sample_size) * 8)
-
-

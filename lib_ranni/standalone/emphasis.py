@@ -1,4 +1,4 @@
-"""Emphasis in prompts, as the WebUI writes it: `(word)`, `((word))`, `[word]`, `(word:1.3)`, `\\(` and BREAK."""
+"""Emphasis in prompts as the WebUI writes it: `(word)`, `((word))`, `[word]`, `(word:1.3)`, `\\(`, BREAK."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import NamedTuple
 ROUND, SQUARE = 1.1, 1 / 1.1
 STRONGEST = 10.0
 """No nesting of brackets makes a weight larger than this."""
+
+DEEPEST = 64
+"""Brackets nested deeper are plain characters: no prompt may cost quadratic time."""
 
 _TOKEN = re.compile(
     r"""
@@ -29,40 +32,62 @@ class Span(NamedTuple):
     breaks: bool = False
 
 
+class _Reader:
+    """Spans read so far, and where the brackets that are still open began."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self._open: dict[str, list[int]] = {"(": [], "[": []}
+
+    def add(self, text: str) -> None:
+        """Plain characters."""
+        self.spans.append(Span(text, 1.0))
+
+    def start(self, bracket: str) -> bool:
+        """An opening bracket; False if it is too deep to count."""
+        if len(self._open[bracket]) >= DEEPEST:
+            return False
+        self._open[bracket].append(len(self.spans))
+        return True
+
+    def end(self, bracket: str, factor: float) -> bool:
+        """The end of the innermost open bracket of a kind; False if there is none."""
+        if not self._open[bracket]:
+            return False
+        for index in range(self._open[bracket].pop(), len(self.spans)):
+            span = self.spans[index]
+            if not span.breaks:
+                self.spans[index] = span._replace(weight=span.weight * factor)
+        return True
+
+    def finish(self) -> list[Span]:
+        """All spans; a bracket never closed counts to the end."""
+        while self.end("(", ROUND) or self.end("[", SQUARE):
+            pass
+        return _merged(self.spans)
+
+
 def parse_emphasis(prompt: str) -> list[Span]:
     """Split a prompt into spans of equal weight. Unclosed brackets count to the end; none is an error."""
-    spans: list[Span] = []
-    open_round: list[int] = []
-    open_square: list[int] = []
-
-    def scale(start: int, factor: float) -> None:
-        for index in range(start, len(spans)):
-            if not spans[index].breaks:
-                spans[index] = spans[index]._replace(weight=spans[index].weight * factor)
-
+    reader = _Reader()
     for match in _TOKEN.finditer(prompt):
         bracket = match["bracket"]
+        taken = False
         if match["escaped"]:
-            spans.append(Span(match["escaped"], 1.0))
-        elif match["weight"] and open_round:
-            scale(open_round.pop(), float(match["weight"]))
-        elif bracket == "(":
-            open_round.append(len(spans))
-        elif bracket == "[":
-            open_square.append(len(spans))
-        elif bracket == ")" and open_round:
-            scale(open_round.pop(), ROUND)
-        elif bracket == "]" and open_square:
-            scale(open_square.pop(), SQUARE)
+            reader.add(match["escaped"])
+            taken = True
         elif match["break"]:
-            spans.append(Span("", 1.0, True))
-        else:
-            spans.append(Span(match[0], 1.0))
-    for start in open_round:
-        scale(start, ROUND)
-    for start in open_square:
-        scale(start, SQUARE)
-    return _merged(spans)
+            reader.spans.append(Span("", 1.0, True))
+            taken = True
+        elif match["weight"]:
+            taken = reader.end("(", float(match["weight"]))
+        elif bracket in ("(", "["):
+            taken = reader.start(bracket)
+        elif bracket in (")", "]"):
+            taken = reader.end(*{")": ("(", ROUND), "]": ("[", SQUARE)}[bracket])
+        if not taken:
+            reader.add(match[0])
+    return reader.finish()
 
 
 def _merged(spans: list[Span]) -> list[Span]:

@@ -16,7 +16,6 @@ from lib_ranni.guidance.guides import Guide, Row, make_guide
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
-from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler
@@ -51,8 +50,8 @@ class Engine:
         """
         request = checked(request)
         started = time.perf_counter()
-        seeds = tuple((request.seed + n) % (MAX_SEED + 1) for n in range(request.batch))
-        panels = [self._texts(request.panel(n), request) for n in range(request.batch)]
+        seeds = tuple(request.seed_of(n) for n in range(request.batch))
+        panels = [self._texts(request, n) for n in range(request.batch)]
         guide = make_guide(request.mode, panels, request.cfg)
         guided = request.mode == "attention"
         session = GuidanceSession(self.checkpoint.unet, panels) if guided else None
@@ -62,15 +61,20 @@ class Engine:
         seconds = time.perf_counter() - started
         return Generation(request, images, seeds, seconds, _warnings(request))
 
-    def _texts(self, panel: Panel, request: Request) -> PanelTexts:
+    def _texts(self, request: Request, image: int) -> PanelTexts:
+        """A picture's panel, encoded. In plain mode that is one text and no elements."""
         encode = self.checkpoint.encoder.encode
-        negatives = [f"{request.negative}, {e.negative}".strip(", ") if e.negative else None for e in panel.elements]
+        panel = request.panel(image)
+        plain = request.mode == "plain"
+        elements = () if plain else panel.elements
+        negative = _joined(request.negative, panel.negative)
+        own = [_joined(negative, element.negative) if element.negative else None for element in elements]
         return PanelTexts(
-            panel.elements,
-            tuple(encode(element.description) for element in panel.elements),
-            tuple(None if text is None else encode(text, negative=True) for text in negatives),
-            encode(panel.base),
-            encode(request.negative, negative=True),
+            elements,
+            tuple(encode(element.description) for element in elements),
+            tuple(None if text is None else encode(text, negative=True) for text in own),
+            encode(request.plain_prompt(image) if plain else panel.base),
+            encode(negative, negative=True),
             request.mixing,
         )
 
@@ -141,6 +145,10 @@ class Engine:
             pixels = ((picture.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
             images.append(Image.fromarray(pixels.cpu().numpy()))
         return tuple(images)
+
+
+def _joined(*prompts: str) -> str:
+    return ", ".join(prompt for prompt in prompts if prompt)
 
 
 def _takes_generator(scheduler: Any) -> bool:

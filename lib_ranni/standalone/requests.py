@@ -11,7 +11,7 @@ from lib_ranni.errors import InputError
 from lib_ranni.guidance.guides import Mode
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.reading import repair
-from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel, Seed
 from lib_ranni.panel.writing import to_document
 
 REQUEST_VERSION: Literal[1] = 1
@@ -23,12 +23,15 @@ MAX_SIDE = 4096
 class Request(Struct, frozen=True, kw_only=True):
     """One generation of `batch` pictures.
 
-    `panels` holds one panel for all pictures or one for each. `seed` is the first picture's; the others
-    follow by ones. `width` and `height` are pixels, multiples of 8. `cfg` is the guidance scale, 1 = off.
+    `panels` holds one panel for all pictures or one for each. `prompt` is what plain mode draws; empty, each
+    panel's own words are. `negative` is added to the panels'. `seed` is the first picture's and the others
+    follow by ones, unless `seeds` gives each its own. `width` and `height` are pixels, multiples of 8. `cfg`
+    is the guidance scale, 1 = off.
     """
 
     panels: tuple[Panel, ...]
-    negative: str = ""
+    prompt: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    negative: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
     mode: Mode = "attention"
     base_ratio: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.2
     feather: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
@@ -36,7 +39,8 @@ class Request(Struct, frozen=True, kw_only=True):
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 25
     cfg: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
     sampler: str = "ddim"
-    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] = 0
+    seed: Seed = 0
+    seeds: tuple[Seed, ...] = ()
     batch: Annotated[int, Meta(ge=1, le=MAX_BATCH)] = 1
     width: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
     height: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
@@ -51,6 +55,18 @@ class Request(Struct, frozen=True, kw_only=True):
         """The panel of a picture of the batch."""
         return self.panels[image % len(self.panels)]
 
+    def seed_of(self, image: int) -> int:
+        """The seed of a picture of the batch."""
+        return self.seeds[image] if self.seeds else (self.seed + image) % (MAX_SEED + 1)
+
+    def plain_prompt(self, image: int) -> str:
+        """The one text that says what a picture shows, for a model that nothing guides."""
+        if self.prompt:
+            return self.prompt
+        panel = self.panel(image)
+        words = [element.description for element in panel.elements]
+        return panel.provenance.prompt or ", ".join([*words, panel.base] if panel.base else words)
+
 
 def checked(request: Request) -> Request:
     """The request itself, or `InputError` naming the field that is out of range."""
@@ -58,6 +74,10 @@ def checked(request: Request) -> Request:
         raise InputError(
             f"{len(request.panels)} panels do not fit a batch of {request.batch}: "
             "give one for all pictures, or one for each"
+        )
+    if len(request.seeds) not in (0, request.batch):
+        raise InputError(
+            f"{len(request.seeds)} seeds do not fit a batch of {request.batch}: give one for each, or none"
         )
     try:
         msgspec.convert(_settings(request), _Settings)
@@ -72,11 +92,7 @@ def _settings(request: Request) -> dict[str, Any]:
 
 _Settings = msgspec.defstruct(
     "_Settings",
-    [
-        (name, Request.__annotations__[name])
-        for name in Request.__struct_fields__
-        if name != "panels"
-    ],
+    [(name, Request.__annotations__[name]) for name in Request.__struct_fields__ if name != "panels"],
     namespace={"__module__": __name__},
 )
 

@@ -31,7 +31,7 @@ def make_scheduler(sampler: str, config: dict[str, Any]) -> Any:
         raise InputError(f"there is no sampler {sampler!r}; choose one of {', '.join(SAMPLERS)}")
     name, changes = SAMPLERS[sampler]
     kind = getattr(diffusers, name)
-    known = {
+    known: dict[str, Any] = {
         key: config[key]
         for key in (
             "beta_start",
@@ -46,4 +46,5 @@ def make_scheduler(sampler: str, config: dict[str, Any]) -> Any:
         if key in config and config[key] is not None
     }
     accepted = inspect.signature(kind.__init__).parameters
-    return kind(**{key: value for key, value in {**known, **changes}.items() if key in accepted})
+    settings: dict[str, Any] = {**known, **changes}
+    return kind(**{key: value for key, value in settings.items() if key in accepted})

@@ -1,0 +1,1 @@
+"""The built-in planner: prompt -> story -> boxes, by rule."""

@@ -6,42 +6,17 @@ that any thing can be named; what fits nothing is left over and reported.
 
 from __future__ import annotations
 
-from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
-from lib_ranni.planner.builtin.english_places import PlaceReader
-from lib_ranni.planner.builtin.english_words import english, singular, tokenize, verb_form
-from lib_ranni.planner.builtin.story import MAX_COUNT, Kind, Link, Story, Thing
+from lib_ranni.planner.builtin.english_phrases import NounPhrase
+from lib_ranni.planner.builtin.english_sentence import LINKING, Sentence
+from lib_ranni.planner.builtin.english_words import singular, verb_form
+from lib_ranni.planner.builtin.story import Story
 
-_INVERTED: dict[str, tuple[Kind, bool]] = {
-    "left": ("left", False),
-    "right": ("left", True),
-    "above": ("above", False),
-    "below": ("above", True),
-    "on": ("on", False),
-    "under": ("under", False),
-    "next": ("next", False),
-    "front": ("front", False),
-    "behind": ("front", True),
-    "inside": ("inside", False),
-    "hold": ("hold", True),
-}
-"""Relation word -> the link it makes, and whether subject and object change places."""
-
+_BEFORE_QUOTE = {"that", "which", "the", "with", "text", "words", "word"}
 _NEGATIONS = {"without", "no", "lacking", "excluding", "minus"}
-_LINKING = {"and", "&", "plus"}
 
 
-class EnglishReader:
+class EnglishReader(Sentence):
     """Reads one prompt; `story` is the result."""
-
-    def __init__(self, prompt: str) -> None:
-        self.tokens = tokenize(prompt)
-        self.phrases = PhraseReader(prompt, self.tokens)
-        self.places = PlaceReader(self.phrases)
-        self.story = Story()
-        self._lexicon = english()
-        self._index = 0
-        self._loose: list[int] = []
-        self._new_sentence()
 
     def read(self) -> Story:
         """Read the whole prompt."""
@@ -50,30 +25,6 @@ class EnglishReader:
         self._close_row()
         self._flush_loose()
         return self.story
-
-    # State of the sentence being read --------------------------------------------------------------
-
-    def _new_sentence(self) -> None:
-        self._list: list[int] = []
-        self._anded = False
-        self._comma = False
-        self._relation: str | None = None
-        self._subjects: list[int] = []
-        self._waiting: tuple[str, int] | None = None
-        self._between: int | None = None
-        self._spot = None
-        self._axis: str | None = None
-        self._row: list[int] = []
-        self._scene_open = False
-        self._targets: set[int] = set()
-        self._topic: list[int] = []
-        self._noun_end = -1
-
-    def _close_row(self) -> None:
-        if self._axis and len(self._row) > 1:
-            row = self._row if self._axis[0] != "-" else self._row[::-1]
-            self.story.rows.append(("x" if self._axis[-1] == "x" else "y", tuple(row)))
-        self._axis, self._row = None, []
 
     def _step(self) -> None:
         token = self.tokens[self._index]
@@ -101,12 +52,14 @@ class EnglishReader:
         for reader in (self._order, self._negation, self._place, self._opener, self._related):
             if reader(word):
                 return
-        if word in _LINKING:
+        if word in LINKING:
             self._anded = True
             self._index += 1
-        elif self._lexicon.has("pronouns", word) and self._relation and self._pronoun(word):
-            self._index += 1
-        elif self._lexicon.has("auxiliaries", word) or (word in {"there", "here"}):
+        elif (
+            (self._lexicon.has("pronouns", word) and self._relation and self._pronoun(word))
+            or self._lexicon.has("auxiliaries", word)
+            or (word in {"there", "here"})
+        ):
             self._index += 1
         elif self._predicative(word) or not (self._style_segment() or self._thing()):
             self._predicate(word)
@@ -200,17 +153,6 @@ class EnglishReader:
         self._index = phrase.end
         return True
 
-    def _describe_list(self, words: str) -> None:
-        for index in self._list[-1:] if not self._anded else self._tail():
-            self.story.things[index].add(words)
-
-    def _tail(self) -> list[int]:
-        """The things that a predicate is about: those joined by "and", or the last one."""
-        free = [index for index in self._list if index not in self._targets]
-        if self._anded and free:
-            return free
-        return self._list[-1:]
-
     def _related(self, word: str) -> bool:
         found = self._lexicon.match("relations", self.phrases.lower, self._index)
         if found is None:
@@ -224,31 +166,23 @@ class EnglishReader:
                 return True
             if phrase is not None and relation in {"with", "inside"} and self._worn(phrase, self._index):
                 return True
-        if relation == "across":
-            relation = "next"
-        if relation == "with":
+        if relation == "with" and not self._list and self._relation is None:
+            # After scenery, as in "a sunny day with a sun above a house", it relates nothing.
+            self._index += length
+            return True
+        if relation in {"across", "with"}:
             relation = "next"
         self._begin_relation(relation, self._index)
         self._index += length
         return True
-
-    def _begin_relation(self, relation: str, start: int) -> None:
-        if self._list:
-            self._relation, self._subjects = relation, self._tail()
-            self._list, self._anded, self._comma = [], False, False
-        elif self._relation and self._subjects and relation == self._relation:
-            return
-        else:
-            self._waiting = (relation, -1)
 
     def _color_tail(self, index: int) -> bool:
         """Colors after a noun: "three squares in blue, red and white", "a sphere in red"."""
         end = index
         while self._lexicon.has("colors", self.phrases.word(end)):
             end += 1
-            if self.phrases.lower[end : end + 1] == [","] and self._lexicon.has("colors", self.phrases.word(end + 1)):
-                end += 1
-            elif self.phrases.word(end) in _LINKING and self._lexicon.has("colors", self.phrases.word(end + 1)):
+            more = self._lexicon.has("colors", self.phrases.word(end + 1))
+            if more and (self.phrases.tokens[end].text == "," or self.phrases.word(end) in LINKING):
                 end += 1
         following = self.phrases.word(end)
         if end == index or not self._list or (following and not self._lexicon.has("stops", following)):
@@ -270,26 +204,6 @@ class EnglishReader:
         self._index = end
         return True
 
-    def _belongs(self, phrase: NounPhrase) -> bool:
-        head = phrase.head
-        return any(
-            self._lexicon.has(section, form)
-            for section in ("clothing", "body")
-            for form in (head, singular(head))
-        )
-
-    def _clothes_end(self, phrase: NounPhrase) -> int:
-        """The end of a list of clothes: "a red hat, a blue shirt and black shoes"."""
-        end = phrase.end
-        while True:
-            index = end
-            while self.phrases.lower[index : index + 1] in ([","], ["and"], ["&"], ["with"]):
-                index += 1
-            following = self.phrases.phrase(index) if index > end else None
-            if following is None or not self._belongs(following):
-                return end
-            end = following.end
-
     def _scenery(self, relation: str, phrase: NounPhrase, start: int) -> bool:
         """A place as the object of a preposition goes to the base: "in a park", "on a white background"."""
         head, base = phrase.head, singular(phrase.head)
@@ -297,17 +211,13 @@ class EnglishReader:
         if not scene or (relation in {"next", "front", "behind", "above", "under"} and phrase.count > 1):
             return False
         if relation == "with" and head not in {"background", "backdrop"} and not phrase.of:
-            return self._scene_with(phrase, start)
+            return False
         end = self._and_scenes(phrase.end)
         self.story.scene.append(self.phrases.slice(start, end - 1))
         self._index = end
         self._scene_open = True
         self._anded = False
         return True
-
-    def _scene_with(self, phrase: NounPhrase, start: int) -> bool:
-        """"with grass and trees": scenery if it is nothing that has a strip of its own."""
-        return False
 
     def _and_scenes(self, end: int) -> int:
         """Take along further scenery: "in rain and fog"."""
@@ -317,15 +227,6 @@ class EnglishReader:
         if following is not None and not following.determined and self._lexicon.has("scenes", following.head):
             return following.end
         return end
-
-    def _pronoun(self, word: str) -> bool:
-        many = word in {"they", "them"}
-        for index in range(len(self.story.things) - 1, -1, -1):
-            thing = self.story.things[index]
-            if index not in self._subjects and (not many or thing.count > 1):
-                self._arrive(index)
-                return True
-        return False
 
     # Things ----------------------------------------------------------------------------------------
 
@@ -340,7 +241,9 @@ class EnglishReader:
         style = self._lexicon.sets["style"]
         scenes = self._lexicon.sets["scenes"]
         bare = not any(self._lexicon.has(kind, w) for kind in ("determiners", "stops") for w in words)
-        closed = end == len(self.tokens) or self.tokens[end].text in {",", "，"} or self.tokens[end].kind == "end"
+        closed = (
+            end == len(self.tokens) or self.tokens[end].text in {",", "，"} or self.tokens[end].kind == "end"
+        )
         if not (words and bare and closed):
             return False
         known = sum(w in style or self.phrases.is_attribute(w) or w.endswith("ly") for w in words)
@@ -379,15 +282,8 @@ class EnglishReader:
         self._arrive(self._make(phrase) if known is None else known)
         return True
 
-    def _mentioned(self, phrase: NounPhrase) -> int | None:
-        """The thing that a bare "the van" refers back to."""
-        if self.phrases.word(phrase.start) != "the" or len(phrase.words) > 1 or phrase.of is not None:
-            return None
-        head = singular(phrase.head)
-        return next((n for n, t in enumerate(self.story.things) if t.head in {head, phrase.head}), None)
-
     def _picture(self, phrase: NounPhrase) -> bool:
-        """"A photo of" at the beginning is a style."""
+        """A picture word with "of" at the beginning is a style: "a photo of"."""
         head = self.phrases.lower[phrase.words[-1]]
         if not self._lexicon.has("pictures", head) or phrase.of is None or self.story.things:
             return False
@@ -400,10 +296,6 @@ class EnglishReader:
         bearer = bool(self.story.things) and self._relation is None
         tag = self._segment_start() and not phrase.determined
         return bearer and tag and self._lexicon.has("persons", self._bearer().head)
-
-    def _bearer(self) -> Thing:
-        persons = [t for t in self.story.things if self._lexicon.has("persons", t.head)]
-        return (persons or self.story.things)[-1]
 
     def _bare_attribute(self, phrase: NounPhrase) -> bool:
         """A predicate adjective, "the car is red", or a tag of attributes only."""
@@ -430,123 +322,6 @@ class EnglishReader:
         colored = len(phrase.words) > 1
         strip = self._lexicon.has("stuff_top", head) or self._lexicon.has("stuff_bottom", head)
         return not (strip and (colored or phrase.determined))
-
-    def _make(self, phrase: NounPhrase) -> int:
-        """A new thing from a phrase; returns its index."""
-        noun = phrase
-        vague_of = phrase.of is not None and bool(phrase.collective)
-        if vague_of and phrase.of is not None and phrase.collective in {"pair", "couple"}:
-            noun = phrase.of
-        count, many = noun.count, noun.vague or vague_of
-        if count > MAX_COUNT:
-            count, many = 1, True
-        if noun.count == 0:
-            count = 1
-        head_at = noun.words[-1]
-        head = singular(noun.head) if count > 1 else noun.head
-        if count > 1 and not many:
-            text = self._singular_text(noun, head)
-        else:
-            first = noun.start if many else noun.words[0]
-            first += many and self.phrases.word(first) in {"a", "an", "the"}
-            text = self.phrases.slice(first, noun.end - 1)
-        words = [self.phrases.lower[n] for n in noun.words]
-        inner = phrase.of
-        key = singular(inner.head) if vague_of and inner is not None else singular(head)
-        thing = Thing(text, key, count, many=many)
-        attributes = [w for n, w in zip(noun.words, words, strict=True) if n != head_at]
-        thing.colors = tuple(w for w in attributes if self._lexicon.has("colors", w))
-        thing.size = 1.35 if any(self._lexicon.has("large", w) for w in attributes) else 1.0
-        thing.size = 0.65 if any(self._lexicon.has("small", w) for w in attributes) else thing.size
-        thing.strip = self._strip(head)
-        thing.spot, self._spot = self._spot, None
-        self.story.things.append(thing)
-        return len(self.story.things) - 1
-
-    def _singular_text(self, noun: NounPhrase, head: str) -> str:
-        before = self.phrases.slice(noun.words[0], noun.words[-1] - 1) if len(noun.words) > 1 else ""
-        plural = self.tokens[noun.words[-1]].text
-        word = head if plural.lower() != head else plural
-        after = self.phrases.slice(noun.words[-1] + 1, noun.end - 1) if noun.end > noun.words[-1] + 1 else ""
-        return " ".join(part for part in (before, word, after) if part)
-
-    def _strip(self, head: str) -> str:  # type: ignore[override]
-        if self._lexicon.has("stuff_top", head):
-            return "top"
-        return "bottom" if self._lexicon.has("stuff_bottom", head) else ""
-
-    def _arrive(self, index: int) -> None:
-        """A thing has been named: close the open relation, or join the list."""
-        if self._axis:
-            self._row.append(index)
-        if self._relation == "between" and self._subjects:
-            self._between_target(index)
-            return
-        if self._relation and self._subjects:
-            self._link(self._relation, self._subjects, index)
-            self._targets.add(index)
-            self._relation, self._subjects = None, []
-            self._list, self._anded, self._comma = [index], False, False
-            return
-        if self._waiting is not None:
-            relation, target = self._waiting
-            if target < 0:
-                self._waiting = (relation, index)
-                self._comma = False
-                return
-            self._link(relation, [index], target)
-            self._waiting = None
-        if self._comma and not self._anded and not self._axis:
-            self._list = [n for n in self._list if n not in self._targets]
-        if index not in self._list:
-            self._list.append(index)
-        self._comma = self._comma and not self._anded
-
-    def _between_target(self, index: int) -> None:
-        if self.story.things[index].count > 1 and self._between is None:
-            for subject in self._subjects:
-                self.story.links.append(Link("between", subject, index, index))
-        elif self._between is None:
-            self._between = index
-            self._anded = False
-            return
-        else:
-            for subject in self._subjects:
-                self.story.links.append(Link("between", subject, self._between, index))
-        self._targets |= {index}
-        self._relation, self._subjects, self._between = None, [], None
-        self._list, self._anded, self._comma = [index], False, False
-
-    def _link(self, relation: str, subjects: list[int], target: int) -> None:
-        kind, swap = _INVERTED[relation]
-        for subject in subjects:
-            if subject != target:
-                pair = (target, subject) if swap else (subject, target)
-                self.story.links.append(Link(kind, *pair))
-
-    def _split_group(self) -> bool:
-        """"Two stalls, one orange and the other blue" -> two things."""
-        at = self._index + 1
-        if not self._list or self.story.things[self._list[-1]].count != 2 or self.phrases.word(at) != "one":
-            return False
-        words = [self.phrases.word(at + n) for n in range(1, 6)]
-        first = words[0]
-        rest = words[2:] if words[1] in _LINKING else words[1:]
-        if rest[:1] == ["the"]:
-            rest = rest[1:]
-        if not self.phrases.is_attribute(first) or rest[:1] not in (["other"], ["one"], ["another"]):
-            return False
-        second = rest[1] if len(rest) > 1 else ""
-        if not self.phrases.is_attribute(second):
-            return False
-        index = self._list[-1]
-        thing = self.story.things[index]
-        twin = Thing(f"{second} {thing.text}", thing.head, 1, (second,), thing.size)
-        thing.text, thing.count, thing.colors = f"{first} {thing.text}", 1, (first,)
-        self.story.things.append(twin)
-        self._list.append(len(self.story.things) - 1)
-        self._index = at + 1 + words.index(second, 1) + 1
-        return True
 
     # Predicates and leftovers ------------------------------------------------------------------
 
@@ -579,13 +354,6 @@ class EnglishReader:
             return
         self._loose.append(start)
 
-    def _actors(self) -> list[int]:
-        """Who does it: after "and" the same as before, "holding a saw and building a table"."""
-        if self._topic and self._anded and self._list and self._list[-1] in self._targets:
-            return self._topic
-        self._topic = self._tail()
-        return self._topic
-
     def _scene_head(self, phrase: NounPhrase) -> bool:
         return self._lexicon.has("scenes", phrase.head)
 
@@ -597,7 +365,7 @@ class EnglishReader:
     def _quotation(self) -> None:
         """Written words belong to the thing they are written on, with what leads to them."""
         start = self._index
-        while start - 1 in self._loose or self.phrases.word(start - 1) in {"that", "which", "the", "with", "text", "words", "word"}:
+        while start - 1 in self._loose or self.phrases.word(start - 1) in _BEFORE_QUOTE:
             start -= 1
         self._loose = [n for n in self._loose if n < start]
         text = self.phrases.slice(start, self._index)
@@ -606,18 +374,6 @@ class EnglishReader:
         else:
             self.story.scene.append(text)
         self._index += 1
-
-    def _flush_loose(self) -> None:
-        """Report words that were passed over, neighbors together."""
-        run: list[int] = []
-        for index in self._loose:
-            if run and index != run[-1] + 1:
-                self.story.unread.append(self.phrases.slice(run[0], run[-1]))
-                run = []
-            run.append(index)
-        if run:
-            self.story.unread.append(self.phrases.slice(run[0], run[-1]))
-        self._loose = []
 
 
 def read_english(prompt: str) -> Story:

@@ -15,6 +15,14 @@ from lib_ranni.planner.builtin.english_words import (
 
 _ATTRIBUTES = ("colors", "materials", "shapes_adj", "large", "small", "adjectives")
 
+_LY_NOUNS = {"butterfly", "family", "assembly", "fly", "lily", "jelly", "belly", "dragonfly"}
+
+_LONGEST_OPENING = 12
+"""Words; a prompt of nothing but articles is read in linear time."""
+
+_MOST_OF = 6
+"""How many details of details are followed: the lid of the box of the ..."""
+
 _ADJECTIVE_ENDINGS = ("y", "ing", "ed", "ful", "ous", "ic", "al", "ish", "ive", "less", "ent", "ant", "able")
 
 
@@ -47,8 +55,11 @@ class PhraseReader:
             return self.lower[index]
         return ""
 
-    def phrase(self, start: int, plural_subject: bool = False) -> NounPhrase | None:
-        """The noun phrase that begins at `start`, or None. `plural_subject`: it ends an "A and B" list."""
+    def phrase(self, start: int, plural_subject: bool = False, depth: int = 0) -> NounPhrase | None:
+        """The noun phrase that begins at `start`, or None. `plural_subject`: it ends an "A and B" list.
+
+        `depth` counts the "of" before it.
+        """
         phrase = NounPhrase(start, start)
         index = self._opening(phrase, start)
         index = self._noun(phrase, index, plural_subject)
@@ -56,8 +67,8 @@ class PhraseReader:
             return None
         phrase.head = self.lower[phrase.words[-1]]
         phrase.end = index
-        if self.word(index) == "of":
-            self._of(phrase, index + 1)
+        if self.word(index) == "of" and depth < _MOST_OF:
+            self._of(phrase, index + 1, depth + 1)
         return phrase
 
     def is_attribute(self, word: str) -> bool:
@@ -66,8 +77,8 @@ class PhraseReader:
 
     def _opening(self, phrase: NounPhrase, index: int) -> int:
         """Articles, numbers and quantities; sets the phrase's count."""
-        lexicon = english()
-        while True:
+        lexicon, last = english(), index + _LONGEST_OPENING
+        while index < last:
             word = self.word(index)
             if lexicon.has("determiners", word):
                 phrase.determined = True
@@ -90,7 +101,8 @@ class PhraseReader:
             elif word in {"exactly", "about", "only", "just"} and number_of(self.word(index + 1)) is not None:
                 index += 1
             else:
-                return index
+                break
+        return index
 
     def _counts(self, index: int) -> bool:
         """Whether a quantity word counts what follows: "a pair of shoes", "a dozen eggs", not "a couple"."""
@@ -193,9 +205,14 @@ class PhraseReader:
         opens = not following or self._ends_or_relates(index + 1) or number_of(following) is not None
         opens = opens or following.endswith("ly")
         last = self.lower[phrase.words[-1]]
-        plural = phrase.count > 1 or is_plural(last) or plural_subject or lexicon.has("persons", last) and last == "people"
+        plural = (
+            phrase.count > 1
+            or is_plural(last)
+            or plural_subject
+            or (lexicon.has("persons", last) and last == "people")
+        )
         if word.endswith("ly") and not lexicon.has("adjectives", word) and len(word) > 4:
-            return word not in {"butterfly", "family", "assembly", "fly", "lily", "jelly", "belly", "dragonfly"}
+            return word not in _LY_NOUNS
         if form == "ing":
             return not lexicon.has("ing_nouns", word) or lexicon.has("determiners", following)
         if form == "ed":
@@ -206,9 +223,9 @@ class PhraseReader:
             return plural and opens and (is_plural(last) or plural_subject or last == "people")
         return False
 
-    def _of(self, phrase: NounPhrase, index: int) -> None:
+    def _of(self, phrase: NounPhrase, index: int, depth: int) -> None:
         """What follows "of": the thing itself after a collective, a detail of it otherwise."""
-        inner = self.phrase(index)
+        inner = self.phrase(index, depth=depth)
         if inner is None:
             return
         phrase.of = inner
@@ -226,7 +243,11 @@ class PhraseReader:
             if not balanced:
                 opening = len(before) - len(before.rstrip("(["))
                 widened = self.prompt[start - opening : end]
-                if opening and widened.count("(") == widened.count(")") and widened.count("[") == widened.count("]"):
+                if (
+                    opening
+                    and widened.count("(") == widened.count(")")
+                    and widened.count("[") == widened.count("]")
+                ):
                     text = widened
                 else:
                     text = " ".join(token.text for token in self.tokens[first : last + 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from lib_ranni.planner.builtin.english_phrases import PhraseReader
 from lib_ranni.planner.builtin.english_words import english
 from lib_ranni.planner.builtin.story import Spot
@@ -16,6 +18,8 @@ _BOTH = {
     for vertical in ("top", "upper", "bottom", "lower")
     for horizontal in ("left", "right")
 }
+_STATIC = {"there", "sits", "stands", "lies"}
+_NEARS = {"in", "on", "at", "to", "near"}
 _TAILS = {"corner", "side", "part", "half", "edge", "hand", "third", "area", "position", "portion"}
 _ORDERS = {
     ("left", "right"): "x",
@@ -23,6 +27,34 @@ _ORDERS = {
     ("top", "bottom"): "y",
     ("bottom", "top"): "-y",
 }
+
+
+@dataclass
+class _Seen:
+    """What the words for a place have said so far."""
+
+    x: float | None = None
+    y: float | None = None
+    behind: bool = False
+    near: bool = False
+    any: bool = False
+
+    def add(self, word: str) -> bool:
+        """Take in a word, if it speaks of a place."""
+        if word in _BOTH:
+            self.y, self.x = _Y[_BOTH[word][0]], _X[_BOTH[word][1]]
+        elif word in _X:
+            self.x = _X[word]
+        elif word in _Y:
+            self.y = _Y[word]
+        elif word in _MIDDLE:
+            self.x, self.y = 0.5 if self.x is None else self.x, 0.5 if self.y is None else self.y
+        elif word in _FAR or word in _NEAR:
+            self.behind, self.near = self.behind or word in _FAR, self.near or word in _NEAR
+        else:
+            return False
+        self.any = True
+        return True
 
 
 class PlaceReader:
@@ -56,47 +88,36 @@ class PlaceReader:
             return None
         if self._phrases.word(index) in {"the", "one"}:
             index += 1
-        x: float | None = None
-        y: float | None = None
-        behind = near = found = False
-        while True:
-            word = self._phrases.word(index)
-            if word in _BOTH:
-                y, x = _Y[_BOTH[word][0]], _X[_BOTH[word][1]]
-            elif word in _X:
-                x = _X[word]
-            elif word in _Y:
-                y = _Y[word]
-            elif word in _MIDDLE:
-                x, y = 0.5 if x is None else x, 0.5 if y is None else y
-            elif word in _FAR:
-                behind = True
-            elif word in _NEAR:
-                near = True
-            elif word in {"very", "far", "dead"} or (word == "and" and found and self._more(index + 1)):
-                index += 1
-                continue
-            else:
-                break
-            found = True
+        seen = _Seen()
+        index = self._words(index, seen)
+        if self._phrases.word(index) in _TAILS and seen.any:
             index += 1
-        if word in _TAILS and found:
+        elif self._phrases.word(index) == "corner":
+            seen.x, seen.y, seen.any = 1.0, 1.0, True
             index += 1
-        elif word == "corner" and not found:
-            x, y, found = 1.0, 1.0, True
-            index += 1
-        if not found:
+        if not seen.any:
             return None
         if self._phrases.word(index) == "of":
             area = index + 2
-            if self._phrases.word(index + 1) not in {"the", "this"} or not english().has("picture_area", self._phrases.word(area)):
+            pictured = english().has("picture_area", self._phrases.word(area))
+            if not pictured or self._phrases.word(index + 1) not in {"the", "this"}:
                 return None
             index = area + 1
         elif self._follows_noun(index, start):
             return None
-        if near and y is None:
-            y = 1.0
-        return index - start, Spot(x, y, behind)
+        if seen.near and seen.y is None:
+            seen.y = 1.0
+        return index - start, Spot(seen.x, seen.y, seen.behind)
+
+    def _words(self, index: int, seen: _Seen) -> int:
+        """Take in words for a place; where they end."""
+        while True:
+            word = self._phrases.word(index)
+            if not seen.add(word):
+                joins = word == "and" and seen.any and self._more(index + 1)
+                if word not in {"very", "far", "dead"} and not joins:
+                    return index
+            index += 1
 
     def _more(self, index: int) -> bool:
         return self._phrases.word(index) in _X or self._phrases.word(index) in _Y
@@ -106,9 +127,9 @@ class PlaceReader:
         word = self._phrases.word(index)
         if not word or english().has("stops", word) or english().has("auxiliaries", word):
             return False
-        if english().has("determiners", word) or self._phrases.word(start) not in {"in", "on", "at", "to", "near"}:
+        if english().has("determiners", word) or self._phrases.word(start) not in _NEARS:
             return False
         last = self._phrases.word(index - 1)
-        return last in _X or last in _Y or last in {"back", "front", "middle", "center", "corner"} and word not in {
-            "there", "sits", "stands", "lies"
-        }
+        if last in _X or last in _Y:
+            return True
+        return last in {"back", "front", "middle", "center", "corner"} and word not in _STATIC

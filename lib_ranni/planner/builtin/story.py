@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["left", "above", "on", "under", "next", "between", "front", "inside", "hold"]
-"""`left`, `above`, `on`, `under`, `front`, `inside`: the subject is that of (or in) the object."""
+"""`left`, `above`, `on`, `under`, `front`, `inside`: the subject is that of (or in) the object;
+`hold`: the subject is held by the object."""
 
 MAX_COUNT = 24
 """More of one thing than this becomes a single element that is described as many."""

@@ -33,7 +33,7 @@ TEXT_LAYERS = 3
 TEXT_HEADS = 4
 TEXT_LENGTH = 77
 TEXT_BIAS = 0.25
-"""Offset of the text encoder's last norm. WebUI's emphasis divides by the output's mean, so it must not be ~0."""
+"""Offset of the text encoder's last norm: the WebUI's emphasis divides by the output's mean."""
 
 
 def make_autoencoder() -> AutoencoderKL:
@@ -69,6 +69,7 @@ def make_unet() -> UNet2DConditionModel:
 
 
 def text_config(vocab_size: int, bos: int, eos: int) -> CLIPTextConfig:
+    """Configuration of the text encoder for a tokenizer of this size and these special tokens."""
     return CLIPTextConfig(
         vocab_size=vocab_size,
         hidden_size=TEXT_WIDTH,

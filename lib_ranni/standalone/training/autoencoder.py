@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,10 +22,13 @@ from lib_ranni.standalone.training.progress import Progress
 class AutoencoderRecipe(msgspec.Struct, frozen=True):
     """`batch` counts 64-px crops; every other step uses batch/4 whole pictures instead, at equal cost.
 
-    Pixels of objects count `1 + foreground` times: they are few, and it is their color that matters.
+    Pixels of objects count `1 + foreground` times: they are few, and it is their color that matters. After
+    `encoder_steps` the encoder is frozen, so that the denoiser can start on its latents while the decoder
+    still improves.
     """
 
     steps: int = 9000
+    encoder_steps: int = 6250
     batch: int = 16
     learning_rate: float = 1e-3
     foreground: float = 4.0
@@ -55,10 +59,22 @@ def _foreground(images: torch.Tensor) -> torch.Tensor:
     return ((images - background).abs().amax(1, keepdim=True) > 0.1).float()
 
 
+def _encode(model: AutoencoderKL, images: torch.Tensor, frozen: bool) -> Any:
+    with torch.set_grad_enabled(not frozen):
+        return model.encode(images).latent_dist
+
+
+def _freeze_encoder(model: AutoencoderKL) -> None:
+    for part in (model.encoder, model.quant_conv):
+        part.requires_grad_(False)
+        for parameter in part.parameters():
+            parameter.grad = None
+
+
 def train_autoencoder(
-    folder: Path, recipe: AutoencoderRecipe, device: torch.device, progress: Progress
+    folder: Path, recipe: AutoencoderRecipe, until: int, device: torch.device, progress: Progress
 ) -> AutoencoderKL:
-    """Train, or resume, or return the finished autoencoder of the run in `folder`."""
+    """Train or resume the autoencoder of the run in `folder` up to step `until`, and return it."""
     path = folder / "autoencoder.pt"
     model = make_autoencoder().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
@@ -68,7 +84,10 @@ def train_autoencoder(
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
     model.train()
-    for step in range(start, recipe.steps):
+    for step in range(start, min(until, recipe.steps)):
+        frozen = step >= recipe.encoder_steps
+        if frozen:
+            _freeze_encoder(model)
         rng = Random(recipe.seed * 1_000_003 + step)
         warm = min(1.0, (step + 1) / 100)
         rate = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
@@ -76,7 +95,7 @@ def train_autoencoder(
             group["lr"] = rate
         images = _batch(rng, step, recipe).to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            posterior = model.encode(images).latent_dist
+            posterior = _encode(model, images, frozen)
             rebuilt = model.decode(posterior.sample()).sample
         rebuilt = rebuilt.float()
         weight = 1 + recipe.foreground * _foreground(images)
@@ -88,7 +107,7 @@ def train_autoencoder(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         progress.step("autoencoder", step + 1, recipe.steps, loss.item())
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+        if (step + 1) % recipe.save_every == 0 or step + 1 == until:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             checkpointing.save(path, state)
     return model.eval().requires_grad_(False)

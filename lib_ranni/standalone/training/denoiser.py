@@ -58,6 +58,7 @@ class Denoiser(torch.nn.Module):
         self.text = make_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
 
     def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """(B, 4, h, w), (B,), token ids (B, 77) to v (B, 4, h, w)."""
         context = self.text(ids).last_hidden_state
         return self.unet(noisy, timesteps, context).sample
 
@@ -99,8 +100,8 @@ def _loss(
 
 def train_denoiser(
     folder: Path, tokenizer: CLIPTokenizer, recipe: DenoiserRecipe, device: torch.device, progress: Progress
-) -> dict[str, torch.Tensor]:
-    """Train or resume the run in `folder`; return the averaged weights of a `Denoiser`."""
+) -> None:
+    """Train or resume the denoiser of the run in `folder`; its state is saved as `denoiser.pt`."""
     torch.manual_seed(recipe.seed)
     path = folder / "denoiser.pt"
     data = LatentSet(folder)
@@ -108,7 +109,9 @@ def train_denoiser(
     tokens = CaptionTokens(tokenizer)
     alphas = alphas_cumprod().to(device)
     model = Denoiser(tokenizer).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01, betas=(0.9, 0.99), foreach=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=0.0, weight_decay=0.01, betas=(0.9, 0.99), foreach=True
+    )
     ema = checkpointing.Ema(model, recipe.ema)
     start = 0
     if (state := checkpointing.load(path, device)) is not None:
@@ -137,4 +140,3 @@ def train_denoiser(
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             state |= {"ema": ema.values, "step": step + 1, "scale": scale}
             checkpointing.save(path, state)
-    return ema.values

@@ -104,5 +104,3 @@ def with_unknown_embedding(text: Tensors, seen: set[int], unknown: int) -> dict[
     unseen[list(seen)] = False
     table[unseen] = table[unknown].clone()
     return {**text, name: table}
-
-

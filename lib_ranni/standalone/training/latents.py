@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from random import Random
 
@@ -45,7 +44,7 @@ def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> Non
             latents=np.concatenate(latents),
             scenes=np.frombuffer(msgspec.json.encode(scenes), dtype=np.uint8),
         )
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def encode_scenes(folder: Path, count: int, model: AutoencoderKL, seed: int, progress: Progress) -> None:

@@ -17,6 +17,7 @@ class Progress:
         self._started: dict[str, tuple[float, int]] = {}
 
     def step(self, stage: str, step: int, steps: int, loss: float) -> None:
+        """Note a finished step (counted from 1) and its loss."""
         started, first = self._started.setdefault(stage, (time.monotonic(), step))
         average = self._average.get(stage, loss)
         average = self._average[stage] = average + 0.02 * (loss - average)
@@ -24,7 +25,8 @@ class Progress:
             return
         seconds = (time.monotonic() - started) / max(1, step - first)
         left = int(seconds * (steps - step))
-        line = f"{stage} {step}/{steps}  loss {average:.4f}  {seconds:.2f} s/step  {left // 3600}:{left // 60 % 60:02d} left"
+        line = f"{stage} {step}/{steps}  loss {average:.4f}  {seconds:.2f} s/step"
+        line += f"  {left // 3600}:{left // 60 % 60:02d} left"
         end = "\n" if step == steps or not sys.stderr.isatty() else "\r"
         sys.stderr.write(line + end)
         sys.stderr.flush()

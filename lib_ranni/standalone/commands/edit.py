@@ -1,0 +1,130 @@
+"""`lib-ranni edit`: unit operations on a panel, in the order given."""
+
+from __future__ import annotations
+
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib_ranni.errors import EditError
+from lib_ranni.panel import edits
+from lib_ranni.panel.diff import diff, sentences
+from lib_ranni.panel.types import Panel, clamped_box
+from lib_ranni.panel.writing import to_document, to_json
+from lib_ranni.standalone.console import say, show, show_json
+from lib_ranni.standalone.sources import load_panel
+
+SUMMARY = "change a panel: add, remove, replace, re-attribute, resize, move"
+
+
+def register(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "source", help="a panel's JSON file, a PNG that `generate` wrote, or - for standard input"
+    )
+    operations = parser.add_argument_group("operations, applied in the order given")
+
+    def operation(name: str, words: tuple[str, ...], about: str) -> None:
+        operations.add_argument(
+            f"--{name}", nargs="+", metavar=words, action=_Collect, dest="operations", default=[], help=about
+        )
+
+    operation("add", ("TEXT", "BOX"), "a new element; BOX is x0,y0,x1,y1 in 0..1, else it finds a free place")
+    operation("remove", ("ID", "..."), "drop elements")
+    operation("replace", ("ID", "TEXT"), "put another thing in an element's place")
+    operation("attribute", ("ID", "TEXT"), "describe the same thing otherwise")
+    operation(
+        "resize", ("ID", "FACTOR"), "grow or shrink around the center: 1.5, or 0.3,0.5 for width,height"
+    )
+    operation("move", ("ID", "DX,DY"), "shift, in parts of the canvas; @X,Y brings the center there")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="where to write the panel")
+    parser.add_argument("--json", action="store_true", help="print panel and changes as JSON")
+
+
+class _Collect(Action):
+    """Gathers operations of all kinds into one list, so that their order is kept."""
+
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        name = str(option_string).removeprefix("--")
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), (name, list(values))])
+
+
+def _numbers(words: str, count: Sequence[int]) -> list[float]:
+    try:
+        numbers = [float(word) for word in words.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in count:
+        raise EditError(f"{words!r} must be {' or '.join(map(str, count))} numbers separated by commas")
+    return numbers
+
+
+def _add(panel: Panel, text: str, box: str = "") -> Panel:
+    if not box:
+        return edits.add(panel, text)
+    place = clamped_box(*_numbers(box, [4]))
+    if place is None:
+        raise EditError(f"the box {box} lies outside the canvas; x0,y0,x1,y1 are in 0..1")
+    return edits.add(panel, text, place)
+
+
+def _resize(panel: Panel, element: str, size: str) -> Panel:
+    numbers = _numbers(size, [1, 2])
+    if len(numbers) == 1:
+        return edits.resize(panel, element, numbers[0])
+    return edits.resize(panel, element, width=numbers[0], height=numbers[1])
+
+
+def _move(panel: Panel, element: str, where: str) -> Panel:
+    x, y = _numbers(where.removeprefix("@"), [2])
+    return (
+        edits.move(panel, element, to=(x, y)) if where.startswith("@") else edits.move(panel, element, (x, y))
+    )
+
+
+def _remove(panel: Panel, *elements: str) -> Panel:
+    for element in elements:
+        panel = edits.remove(panel, element)
+    return panel
+
+
+_OPERATIONS: dict[str, tuple[Callable[..., Panel], int, int]] = {
+    "add": (_add, 1, 2),
+    "remove": (_remove, 1, 1000),
+    "replace": (edits.replace, 2, 2),
+    "attribute": (edits.reattribute, 2, 2),
+    "resize": (_resize, 2, 2),
+    "move": (_move, 2, 2),
+}
+"""Option -> what does it, and how few and how many words it takes."""
+
+
+def apply(panel: Panel, operations: Sequence[tuple[str, list[str]]]) -> Panel:
+    """The panel after all operations. Raises `EditError` at the first that cannot be done."""
+    for name, words in operations:
+        change, least, most = _OPERATIONS[name]
+        if not least <= len(words) <= most:
+            counts = str(least) if least == most else f"{least} to {most}"
+            raise EditError(f"--{name} takes {counts} words, not {len(words)}; quote texts with blanks")
+        panel = change(panel, *words)
+    return panel
+
+
+def run(args: Namespace) -> int:
+    """Apply the operations, and say what changed."""
+    before = load_panel(args.source)
+    after = apply(before, args.operations)
+    changes = sentences(diff(before, after))
+    if args.out is not None:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(to_json(after, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        show_json({"panel": to_document(after), "changes": changes})
+        return 0
+    for sentence in changes or ["Nothing changed."]:
+        say(sentence)
+    show(str(args.out) if args.out is not None else to_json(after, indent=2))
+    return 0

@@ -1,0 +1,135 @@
+"""`lib-ranni eval`: measure how often pictures, or panels, show what their prompts say."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lib_ranni.evaluation.contact_sheet import contact_sheet
+from lib_ranni.evaluation.planner_suite import load_geneval, load_planner_suite, run_planner_suite
+from lib_ranni.evaluation.report import Result, Summary, as_json, summarize, table
+from lib_ranni.evaluation.run import Job, run_suite
+from lib_ranni.evaluation.suite import limited, load_suite
+from lib_ranni.panel.types import Panel
+from lib_ranni.planner.protocol import PlanRequest, finish
+from lib_ranni.standalone.arguments import bounded_float, bounded_int
+from lib_ranni.standalone.commands.generate import MODES
+from lib_ranni.standalone.console import progress_bar, say, show
+from lib_ranni.standalone.sources import PLANNERS, planner
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUMMARY = "draw or plan a fixed suite of prompts and count what is all correct"
+
+
+def _modes(words: str) -> tuple[str, ...]:
+    modes = tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    for mode in modes:
+        if mode not in MODES:
+            raise ArgumentTypeError(f"there is no mode {mode!r}; choose among {', '.join(MODES)}")
+    return modes or MODES
+
+
+def register(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--suite", choices=("shapes", "planner"), default="shapes")
+    parser.add_argument(
+        "--modes", type=_modes, default=MODES, metavar="M,M", help=f"some of {','.join(MODES)} (all)"
+    )
+    parser.add_argument("--planner", choices=sorted(PLANNERS), default="builtin")
+    parser.add_argument(
+        "--geneval", type=Path, metavar="JSONL", help="planner suite: rows in GenEval's format instead"
+    )
+    parser.add_argument(
+        "--limit", type=bounded_int(1, 1_000_000), metavar="N", help="only N prompts, of all categories"
+    )
+    parser.add_argument(
+        "--batch", type=bounded_int(1, 64), default=8, metavar="N", help="pictures at a time (8)"
+    )
+    parser.add_argument("--base-ratio", type=bounded_float(0, 1), metavar="F")
+    parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
+    parser.add_argument("--cfg", type=bounded_float(0, 100), metavar="F")
+    parser.add_argument("--model", type=Path, metavar="PATH", help="another checkpoint than the shipped one")
+    parser.add_argument("--out", type=Path, default=Path("outputs/eval"), metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+
+
+def run(args: Namespace) -> int:
+    """Run the suite, write the report, print the figures."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    summary = _planner(args) if args.suite == "planner" else _shapes(args)
+    text = table(summary)
+    (args.out / f"{args.suite}.txt").write_text(text + "\n", encoding="utf-8")
+    (args.out / f"{args.suite}.json").write_bytes(as_json(summary) + b"\n")
+    show(as_json(summary).decode("utf-8") if args.json else text)
+    say(f"report in {args.out}")
+    return 0
+
+
+def _plan_with(name: str) -> Callable[[str], Panel]:
+    chosen = planner(name)
+    return lambda prompt: finish(chosen.plan(PlanRequest(prompt))).panel
+
+
+def _planner(args: Namespace) -> Summary:
+    entries = load_planner_suite() if args.geneval is None else load_geneval(args.geneval)
+    results = run_planner_suite(limited(entries, args.limit), args.planner, _plan_with(args.planner))
+    _write_failures(args.out / "planner-failures.txt", results)
+    return summarize("planner", results)
+
+
+def _shapes(args: Namespace) -> Summary:
+    advance, close = progress_bar("eval")
+
+    def on_progress(what: str, done: int, total: int) -> None:
+        advance(done, total)
+
+    entries = limited(load_suite(), args.limit)
+    outcomes = run_suite(
+        entries, args.modes, _drawer(args), _plan_with(args.planner), on_progress, batch=args.batch
+    )
+    close()
+    contact_sheet(outcomes).save(args.out / "shapes.png", format="PNG")
+    _write_failures(args.out / "shapes-failures.txt", outcomes)
+    return summarize("shapes", outcomes)
+
+
+def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]]:
+    """Draws jobs as one batch: each picture has its own panel and seed."""
+    from lib_ranni.standalone.checkpoint import load_checkpoint
+    from lib_ranni.standalone.engine import Engine
+    from lib_ranni.standalone.requests import Request
+
+    checkpoint = load_checkpoint(args.model)
+    engine, defaults = Engine(checkpoint), checkpoint.defaults
+
+    def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:
+        request = Request(
+            panels=tuple(job.panel for job in jobs),
+            seeds=tuple(job.seed for job in jobs),
+            batch=len(jobs),
+            mode=mode,  # type: ignore[arg-type]
+            base_ratio=defaults.base_ratio if args.base_ratio is None else args.base_ratio,
+            feather=defaults.feather,
+            steps=args.steps or defaults.steps,
+            cfg=defaults.cfg if args.cfg is None else args.cfg,
+            sampler=defaults.sampler,
+            width=defaults.size,
+            height=defaults.size,
+        )
+        return list(engine.generate(request).images)
+
+    return draw
+
+
+def _write_failures(path: Path, results: Sequence[Result]) -> None:
+    """What was wrong with each, for whoever wants to know why a figure is what it is."""
+    lines = [
+        f"{result.mode}\t{result.entry.category}\t{result.entry.prompt}\t{'; '.join(result.verdict.problems)}"
+        for result in results
+        if not result.verdict.correct
+    ]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

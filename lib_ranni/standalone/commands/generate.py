@@ -1,0 +1,152 @@
+"""`lib-ranni generate`: prompt or panel -> pictures."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+from lib_ranni.errors import InputError
+from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.writing import to_document
+from lib_ranni.standalone.arguments import bounded_float, bounded_int, size
+from lib_ranni.standalone.console import progress_bar, say, show, show_json
+from lib_ranni.standalone.sources import PLANNERS, load_panel, plan
+
+if TYPE_CHECKING:
+    from lib_ranni.standalone.checkpoint import Defaults
+    from lib_ranni.standalone.requests import Request
+
+SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow it"
+
+MODES = ("plain", "attention", "latent")
+OVERLAPS = ("front", "blend")
+
+
+def register(parser: ArgumentParser) -> None:
+    """Add the arguments. What is left out comes from the checkpoint's `defaults.json`."""
+    parser.add_argument(
+        "prompt", nargs="?", default="", help="the prompt; may be left out with --panel or --from"
+    )
+    parser.add_argument(
+        "--panel", metavar="FILE", help="follow this panel (JSON, a PNG of ours, or -) and do not plan"
+    )
+    parser.add_argument(
+        "--from", dest="again", type=Path, metavar="PNG", help="draw this picture's request again"
+    )
+    parser.add_argument("--planner", choices=sorted(PLANNERS), default="builtin")
+    parser.add_argument("--mode", choices=MODES, help="how the model is made to follow the panel")
+    parser.add_argument(
+        "--base-ratio", type=bounded_float(0, 1), metavar="F", help="share of the base prompt, 0..1"
+    )
+    parser.add_argument(
+        "--feather", type=bounded_float(0, 0.5), metavar="F", help="softness of region edges, 0..0.5"
+    )
+    parser.add_argument("--overlap", choices=OVERLAPS, help="who gets what two regions share")
+    parser.add_argument("--negative", metavar="TEXT", help="what the pictures must not show")
+    parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
+    parser.add_argument(
+        "--cfg", type=bounded_float(0, 100), metavar="F", help="guidance scale; 1 turns it off"
+    )
+    parser.add_argument("--sampler", metavar="NAME", help="such as ddim, euler-a, dpmpp-2m-karras")
+    parser.add_argument(
+        "--seed", type=bounded_int(-1, MAX_SEED), metavar="N", help="-1 draws one (the default)"
+    )
+    parser.add_argument(
+        "--batch", type=bounded_int(1, 64), metavar="N", help="pictures, with seeds N, N+1, ..."
+    )
+    parser.add_argument("--size", type=size, metavar="WxH", help="pixels, multiples of 8")
+    parser.add_argument("--model", type=Path, metavar="PATH", help="a checkpoint file or a diffusers folder")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (default: cuda if there is one)")
+    parser.add_argument("--out", type=Path, default=Path("outputs"), metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: Namespace) -> int:
+    """Plan if needed, draw, save."""
+    from lib_ranni.standalone.checkpoint import load_checkpoint
+    from lib_ranni.standalone.engine import Engine
+    from lib_ranni.standalone.metadata import Numbering, read_png, save_png
+
+    again = read_png(args.again) if args.again is not None else None
+    if again is None and not args.panel and not args.prompt:
+        raise InputError("there is nothing to draw: give a prompt, --panel FILE or --from PNG")
+    model = args.model or (Path(again.model) if again is not None and again.model else None)
+    checkpoint = load_checkpoint(model, args.device)
+    request = _request(args, checkpoint.defaults, again)
+    advance, close = progress_bar("drawing")
+    generation = Engine(checkpoint).generate(request, advance)
+    close()
+    for warning in generation.warnings:
+        say(f"note: {warning}")
+    names = Numbering(args.out)
+    paths = []
+    for index, picture in enumerate(generation.images):
+        path = names.next(generation.seeds[index])
+        save_png(picture, path, request, index)
+        paths.append(str(path))
+    if args.json:
+        show_json(
+            {
+                "images": paths,
+                "panel": to_document(request.panels[0]),
+                "seeds": list(generation.seeds),
+                "seconds": round(generation.seconds, 3),
+            }
+        )
+    else:
+        for written in paths:
+            show(written)
+        say(f"{len(paths)} picture(s) in {generation.seconds:.1f} s, mode {request.mode}")
+    return 0
+
+
+def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Request:
+    """What the arguments say, over the request being drawn again, over the checkpoint's defaults."""
+    import msgspec
+
+    from lib_ranni.standalone.requests import Request, checked
+
+    if again is None:
+        side = defaults.size
+        again = Request(
+            panels=(Panel(),),
+            mode=defaults.mode,
+            base_ratio=defaults.base_ratio,
+            feather=defaults.feather,
+            steps=defaults.steps,
+            cfg=defaults.cfg,
+            sampler=defaults.sampler,
+            seed=SystemRandom().randrange(MAX_SEED + 1),
+            width=side,
+            height=side,
+        )
+    given = {
+        name: getattr(args, name)
+        for name in (
+            "mode",
+            "base_ratio",
+            "feather",
+            "overlap",
+            "negative",
+            "steps",
+            "cfg",
+            "sampler",
+            "batch",
+        )
+        if getattr(args, name) is not None
+    }
+    if args.seed is not None and args.seed >= 0:
+        given["seed"] = args.seed
+    if args.size is not None:
+        given["width"], given["height"] = args.size
+    if args.model is not None:
+        given["model"] = str(args.model)
+    request = msgspec.structs.replace(again, **given)
+    if args.panel:
+        request = msgspec.structs.replace(request, panels=(load_panel(args.panel),), prompt=args.prompt)
+    elif args.prompt:
+        panel = plan(args.prompt, name=args.planner, aspect=request.width / request.height).panel
+        request = msgspec.structs.replace(request, panels=(panel,), prompt=args.prompt)
+    return checked(request)

@@ -1,0 +1,37 @@
+"""What the command line prints: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+def say(text: str) -> None:
+    """A line for the person watching."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """A line of the result."""
+    print(text, flush=True)
+
+
+def show_json(value: Any) -> None:
+    """A result for programs: one line of JSON."""
+    show(msgspec.json.encode(value).decode("utf-8"))
+
+
+def progress_bar(label: str) -> tuple[Callable[[int, int], None], Callable[[], None]]:
+    """(advance, close) of a bar on standard error; `advance(done, total)` may be called at any pace."""
+    from tqdm import tqdm
+
+    bar = tqdm(desc=label, file=sys.stderr, leave=False, mininterval=0.2)
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return advance, bar.close

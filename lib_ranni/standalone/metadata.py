@@ -1,0 +1,91 @@
+"""PNG files that carry the request they were drawn from, so that any of them can be drawn again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from PIL import Image, PngImagePlugin
+
+from lib_ranni.errors import InputError, MetadataError
+from lib_ranni.standalone.requests import Request, from_json, to_json
+
+KEY = "ranni"
+"""Name of the PNG text chunk that holds the request as JSON."""
+
+PARAMETERS = "parameters"
+"""Name of the chunk the WebUI and the galleries around it read."""
+
+
+def single(request: Request, index: int) -> Request:
+    """The request for one picture of a batch alone. Raises `InputError` for an index out of range."""
+    if not 0 <= index < request.batch:
+        raise InputError(f"picture {index} is not in a batch of {request.batch}; count from 0")
+    return msgspec.structs.replace(
+        request, panels=(request.panel(index),), seed=request.seed_of(index), seeds=(), batch=1
+    )
+
+
+def infotext(request: Request) -> str:
+    """The request of one picture in the WebUI's own notation: prompt, negative prompt, settings."""
+    settings = {
+        "Steps": request.steps,
+        "Sampler": request.sampler,
+        "CFG scale": f"{request.cfg:g}",
+        "Seed": request.seed,
+        "Size": f"{request.width}x{request.height}",
+        "Ranni mode": request.mode,
+        "Ranni base ratio": f"{request.base_ratio:g}",
+    }
+    lines = [" ".join(request.plain_prompt(0).split())]
+    if request.negative:
+        lines.append("Negative prompt: " + " ".join(request.negative.split()))
+    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in settings.items())])
+
+
+def save_png(picture: Image.Image, path: Path, request: Request, index: int = 0) -> None:
+    """Write one picture of a request's batch together with what draws exactly it again."""
+    own = single(request, index)
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt(KEY, to_json(own))
+    chunks.add_itxt(PARAMETERS, infotext(own))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, format="PNG", pnginfo=chunks)
+
+
+def read_png(path: Path) -> Request:
+    """The request a PNG was drawn from. Raises `MetadataError` if it has none that can be read."""
+    try:
+        with Image.open(path) as picture:
+            texts: dict[str, Any] = dict(getattr(picture, "text", {}) or picture.info)
+    except FileNotFoundError as error:
+        raise MetadataError(f"there is no file {path}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise MetadataError(f"{path} is not a picture that can be read: {error}") from error
+    text = texts.get(KEY)
+    if not isinstance(text, str):
+        raise MetadataError(
+            f"{path} carries no request of ours; give a PNG that `lib-ranni generate` wrote, not re-saved"
+        )
+    try:
+        return from_json(text)
+    except InputError as error:
+        raise MetadataError(f"{path}: {error}") from error
+
+
+class Numbering(Struct):
+    """Names for the pictures of a folder: `00001-<seed>.png`, counting on from what is there."""
+
+    folder: Path
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        taken = (path.name.split("-")[0] for path in self.folder.glob("*.png"))
+        self.last = max((int(name) for name in taken if name.isdecimal()), default=0)
+
+    def next(self, seed: int) -> Path:
+        """The next free name."""
+        self.last += 1
+        return self.folder / f"{self.last:05d}-{seed}.png"

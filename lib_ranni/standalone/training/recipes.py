@@ -1,0 +1,47 @@
+"""The stages of a training run, and how much of each a CPU and a GPU are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from msgspec import Struct
+from transformers import CLIPTokenizer
+
+from lib_ranni.standalone.training.autoencoder import AutoencoderRecipe, train_autoencoder
+from lib_ranni.standalone.training.denoiser import DenoiserRecipe, train_denoiser
+from lib_ranni.standalone.training.latents import encode_scenes
+from lib_ranni.standalone.training.progress import Progress
+
+SCENE_SEED = 1234
+
+
+class Recipe(Struct, frozen=True):
+    """`scenes` are drawn and encoded once, and learned from many times under ever new captions."""
+
+    autoencoder: AutoencoderRecipe = AutoencoderRecipe()
+    scenes: int = 36_864
+    denoiser: DenoiserRecipe = DenoiserRecipe()
+
+
+RECIPES: dict[str, Recipe] = {
+    "cpu": Recipe(),
+    # A GPU is idle at a batch of 32; larger batches with a learning rate scaled by the square root.
+    "gpu": Recipe(
+        AutoencoderRecipe(steps=12_000, encoder_steps=8_000, batch=64),
+        scenes=131_072,
+        denoiser=DenoiserRecipe(steps=40_000, batch=128, learning_rate=8e-4),
+    ),
+}
+
+
+def train(folder: Path, tokenizer: Path, recipe: Recipe, device: torch.device, progress: Progress) -> None:
+    """Run, or resume, every stage of the run in `folder`.
+
+    The decoder is finished last: it does not change the latents, so the denoiser need not wait for it.
+    """
+    autoencoder = recipe.autoencoder
+    model = train_autoencoder(folder, autoencoder, autoencoder.encoder_steps, device, progress)
+    encode_scenes(folder, recipe.scenes, model, SCENE_SEED, progress)
+    train_denoiser(folder, CLIPTokenizer.from_pretrained(tokenizer), recipe.denoiser, device, progress)
+    train_autoencoder(folder, autoencoder, autoencoder.steps, device, progress)
