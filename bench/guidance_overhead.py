@@ -207,6 +207,8 @@ def measure(bench: Bench, wanted: list[Variant], repeats: int, latent_repeats: i
     records: dict[Variant, list[tuple[float, float, int, int]]] = {v: [] for v in [plain, *wanted]}
     for number in range(max(repeats, latent_repeats)):
         due = [v for v in wanted if number < (latent_repeats if v.mode == "latent" else repeats)]
+        if not due:
+            break
         note = f"round {number + 1}"
         before = timed(bench, plain, note)
         for variant in due:

@@ -133,7 +133,39 @@ def _single_file(path: Path, config: Path, original: Path | None, dtype: torch.d
         arguments["original_config"] = str(original)
     if not xl:
         arguments["safety_checker"] = None
-    return pipeline.from_single_file(str(path), **arguments)
+    if config.parent == CONFIGS:
+        arguments |= _tokenizers(xl=xl, open_clip=config.name != "sd1")
+    loaded = pipeline.from_single_file(str(path), **arguments)
+    if original is None and not xl:
+        kind = predicted_kind(loaded.unet, loaded.unet.config.cross_attention_dim)
+        loaded.scheduler.register_to_config(prediction_type=kind)
+    return loaded
+
+
+def _tokenizers(*, xl: bool, open_clip: bool) -> dict[str, Any]:
+    """The tokenizers of all three families are CLIP's; OpenCLIP's text encoders pad with "!" instead."""
+    from transformers import CLIPTokenizer
+
+    clip = CLIPTokenizer.from_pretrained(TOKENIZER)
+    padded = CLIPTokenizer.from_pretrained(TOKENIZER, pad_token="!")
+    if xl:
+        return {"tokenizer": clip, "tokenizer_2": padded}
+    return {"tokenizer": padded if open_clip else clip}
+
+
+@torch.no_grad()
+def predicted_kind(unet: Any, width: int) -> Literal["epsilon", "v_prediction"]:
+    """What a UNet predicts, judged by its answer to pure noise: epsilon is the noise itself, v is not.
+
+    Files in the original layout do not say; at the last timestep v = 0.07 noise - clean picture.
+    """
+    like = next(unet.parameters())
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, unet.config.in_channels, 16, 16, generator=generator).to(like)
+    context = torch.zeros(1, 77, width).to(like)
+    answer = unet(noise, torch.tensor([999], device=like.device), context).sample
+    pair = torch.stack([noise.flatten(), answer.flatten()]).float()
+    return "epsilon" if float(torch.corrcoef(pair)[0, 1]) > 0.5 else "v_prediction"
 
 
 _SD2_KEY = "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight"

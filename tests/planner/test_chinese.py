@@ -59,7 +59,9 @@ def says(story: Story, subject: int, relation: str, target: int, other: int | No
     """Whether the story has this relation as a link, a row, or two places in the picture."""
     if relation == "between":
         ends = {target, other}
-        return any(k.kind == "between" and k.subject == subject and {k.target, k.other} == ends for k in story.links)
+        return any(
+            k.kind == "between" and k.subject == subject and {k.target, k.other} == ends for k in story.links
+        )
     kind, swap = CLAIMS[relation]
     first, second = (target, subject) if swap else (subject, target)
     if any((k.kind, k.subject, k.target) == (kind, first, second) for k in story.links):
@@ -101,7 +103,16 @@ def test_descriptions_carry_no_number_or_classifier() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("7", 7), ("两", 2), ("十", 10), ("十二", 12), ("二十", 20), ("二十三", 23), ("一百", 100), ("一百零五", 105)],
+    [
+        ("7", 7),
+        ("两", 2),
+        ("十", 10),
+        ("十二", 12),
+        ("二十", 20),
+        ("二十三", 23),
+        ("一百", 100),
+        ("一百零五", 105),
+    ],
 )
 def test_numbers(text: str, value: int) -> None:
     assert number(text) == value
@@ -199,7 +210,41 @@ def test_compounds_have_the_size_of_their_last_part() -> None:
     assert not listed("wide_things", "猫")
 
 
-WORDS = "一 两 三 只 个 猫 狗 桌子 在 上 左边 的 和 、 ， 。 红色 有 没有 放着 从左到右 背景 抱着 骑 戴着帽子 “ ” cat 1 : 之间 是 位于".split()
+WORDS = [
+    "一",
+    "两",
+    "三",
+    "只",
+    "个",
+    "猫",
+    "狗",
+    "桌子",
+    "在",
+    "上",
+    "左边",
+    "的",
+    "和",
+    "、",
+    "，",
+    "。",
+    "红色",
+    "有",
+    "没有",
+    "放着",
+    "从左到右",
+    "背景",
+    "抱着",
+    "骑",
+    "戴着帽子",
+    "“",
+    "”",
+    "cat",
+    "1",
+    ":",
+    "之间",
+    "是",
+    "位于",
+]
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,6 +12,7 @@ from lib_ranni.planner.builtin.chinese_patterns import (
     ADVERB,
     ANY,
     BACKGROUND,
+    LEAD,
     NOT,
     ON_BACKGROUND,
     ORDER,
@@ -37,13 +38,7 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _SPACE = re.compile(r"(?<=[^\x00-\x7f])[ \t]+(?=[^\x00-\x7f])")
 _SENTENCE = re.compile(r"[。！？；!?;\n\r]+|(?<!\d)\.(?!\d)")
 _CLAUSE = re.compile(r"[，,|]+")
-_LETTER = re.compile(r"[A-Za-z]")
 _HAN = re.compile(r"[㐀-鿿豈-﫿]")
-_LEAD = re.compile(
-    r"(?:请|帮我|给我|为我|我想要|想要|我要)*(?:(?:画(?![面像家框廊板中])|绘制|生成|创作|拍摄)(?:出|了|着)?)?"
-    r"(?:(?:图片|画面|照片|图像|图|场景)(?:里面|里|中|上)?(?:一共|共)?(?:有着|有|是|显示|展示|描绘)(?:着|了)?"
-    r"|这是|那里有|这里有|一共有|共有|只有|还有|展示了|描绘了|有|其中|并且|而且|同时|然后)?"
-)
 
 
 class ChineseReader(Phrases):
@@ -122,7 +117,7 @@ class ChineseReader(Phrases):
             self._foreign(clause)
             return
         before = len(self.story.things)
-        lead = _LEAD.match(clause)
+        lead = LEAD.match(clause)
         bare = clause[lead.end() :] if lead is not None else clause
         if not self._scenic(clause):
             self._say(bare or clause)
@@ -140,7 +135,7 @@ class ChineseReader(Phrases):
 
     def _foreign(self, clause: str) -> None:
         """A clause without Chinese characters is read as English and appended."""
-        if not _LETTER.search(clause):
+        if not re.search("[A-Za-z]", clause):
             if any(char.isalnum() for char in clause) or ord(clause[0]) >= _QUOTES:
                 self.story.unread.append(clause)
             return
@@ -240,7 +235,7 @@ class ChineseReader(Phrases):
         else:
             known = self.things(place)
             if not figures:
-                self._write(known, match["v"] + match["a"])
+                self.describe(known, match["v"] + match["a"])
                 return True
             relation = "on" if relation == "middle" and len(known) == 1 else relation
             self.link(self.meaning(relation or "next", match["v"]), figures, known)
@@ -250,11 +245,6 @@ class ChineseReader(Phrases):
 
     def _figures_or_text(self, text: str) -> list[int]:
         return [] if text and _QUOTES <= ord(text[0]) < _QUOTES + _MOST_QUOTES else self._figures(text)
-
-    def _write(self, indices: list[int], words: str) -> None:
-        """牌子上写着“欢迎”: the words belong to what they are written on."""
-        for index in indices:
-            self.story.things[index].text = f"{words}的{self.story.things[index].text}"
 
     def _active(self, text: str) -> bool:
         held = self.held(text)
@@ -330,9 +320,8 @@ class ChineseReader(Phrases):
         if self.scenery(place["b"]):
             self.story.scene.append(place["b"] + place["loc"])
             return
-        targets = self._figures(place["b"])
-        flying = posture or place["rest"]
-        self.link(self.meaning(relation, flying), subjects, targets)
+        meaning = self.meaning(relation, posture or place["rest"])
+        self.link(meaning, subjects, self._figures(place["b"]))
         self._anchor, self._spotted = [], False
 
     def _subjects(self, text: str) -> list[int]:
@@ -342,9 +331,7 @@ class ChineseReader(Phrases):
     def _rest(self, subjects: list[int], rest: str) -> None:
         """What else somebody does there."""
         posture = re.fullmatch(rf"{ADVERB}{either('posture', 'flying')}{{1,3}}(?:着|了)?", rest)
-        if posture is not None:
-            return
-        if self._located(rest):
+        if posture is not None or self._located(rest):
             return
         held = self.held(rest)
         if held is not None and not held.before:

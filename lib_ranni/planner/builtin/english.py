@@ -247,7 +247,11 @@ class EnglishReader(Sentence):
         if not (words and bare and closed):
             return False
         known = sum(w in style or self.phrases.is_attribute(w) or w.endswith("ly") for w in words)
-        if words[-1] in scenes or (words[-1] in style and known == len(words)) or words[-1] == "quality":
+        if (
+            words[-1] in scenes
+            or (words[-1] in style and known == len(words))
+            or words[-1] in {"quality", "style"}
+        ):
             self.story.scene.append(self.phrases.slice(self._index, end - 1))
             self._index = end
             return True

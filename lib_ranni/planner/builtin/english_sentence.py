@@ -166,19 +166,32 @@ class Sentence:
             self._relation, self._subjects = None, []
             self._list, self._anded, self._comma = [index], False, False
             return
-        if self._waiting is not None:
-            relation, target = self._waiting
-            if target < 0:
-                self._waiting = (relation, index)
-                self._comma = False
-                return
-            self._link(relation, [index], target)
-            self._waiting = None
+        if self._waiting is not None and self._awaited(*self._waiting, index):
+            return
         if self._comma and not self._anded and not self._axis:
             self._list = [n for n in self._list if n not in self._targets]
         if index not in self._list:
             self._list.append(index)
         self._comma = self._comma and not self._anded
+
+    def _awaited(self, relation: str, target: int, index: int) -> bool:
+        """A relation that was named first: "on the table is a cat". True while its objects come in."""
+        things = self.story.things
+        if target < 0:
+            self._waiting = (relation, index)
+            self._comma = False
+            return True
+        if relation == "between":
+            if self._between is None and things[target].count == 1:
+                self._between, self._anded = index, False
+                return True
+            other = target if self._between is None else self._between
+            self.story.links.append(Link("between", index, target, other))
+            self._between = None
+        else:
+            self._link(relation, [index], target)
+        self._waiting = None
+        return False
 
     def _between_target(self, index: int) -> None:
         if self.story.things[index].count > 1 and self._between is None:

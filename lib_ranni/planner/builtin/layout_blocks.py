@@ -52,11 +52,16 @@ class _Edge(NamedTuple):
 
 @dataclass
 class Block:
-    """Nodes with fixed places towards each other."""
+    """Nodes with fixed places towards each other.
+
+    `parents` tells what carries what; `apart` are nodes that are tied to their parent but to nothing that
+    carries it, such as a second holder of what another one holds.
+    """
 
     root: int
     rects: dict[int, Rect]
     parents: dict[int, int] = field(default_factory=dict)
+    apart: set[int] = field(default_factory=set)
 
     @property
     def bounds(self) -> Rect:
@@ -65,11 +70,13 @@ class Block:
 
     def scaled(self, factor: float) -> Block:
         """The block in another size."""
-        return Block(self.root, {n: r.scaled(factor) for n, r in self.rects.items()}, self.parents)
+        return Block(
+            self.root, {n: r.scaled(factor) for n, r in self.rects.items()}, self.parents, self.apart
+        )
 
     def moved(self, dx: float, dy: float) -> Block:
         """The block elsewhere."""
-        return Block(self.root, {n: r.moved(dx, dy) for n, r in self.rects.items()}, self.parents)
+        return Block(self.root, {n: r.moved(dx, dy) for n, r in self.rects.items()}, self.parents, self.apart)
 
     def ancestors(self, node: int) -> set[int]:
         """The node and everything that carries it."""
@@ -178,12 +185,16 @@ class BlockBuilder:
             block.rects.update(best[1].rects)
             block.parents.update(child.parents)
             block.parents[child.root] = parent
+            block.apart |= child.apart if edge.natural else set(child.rects)
 
 
 def _covered(block: Block, child: Block, allowed: set[int]) -> float:
     """Area that the child's things share with others than those that carry them."""
     strangers = [rect for node, rect in block.rects.items() if node not in allowed]
-    return sum(common_area(rect, placed) for rect in child.rects.values() for placed in strangers)
+    total = sum(common_area(rect, placed) for rect in child.rects.values() for placed in strangers)
+    for node in child.apart:
+        total += sum(common_area(child.rects[node], block.rects[other]) for other in allowed)
+    return total
 
 
 def _fit(edge: _Edge, child: Block, parent: Rect, slots: int) -> float:
