@@ -9,6 +9,11 @@ from collections.abc import Callable
 from lib_ranni.panel.types import Box, clamped_box
 
 
+def text(word: str) -> str:
+    """A prompt; bytes of the command line that are not UTF-8 become replacement characters."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def bounded_int(low: int, high: int) -> Callable[[str], int]:
     """A whole number in low..high."""
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import msgspec
 import torch
 
-from lib_ranni.errors import ModelError
+from lib_ranni.errors import InputError, ModelError
 from lib_ranni.standalone.encoding import Encoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,12 +61,12 @@ class Checkpoint:
 def load_checkpoint(path: Path | None = None, device: str | None = None) -> Checkpoint:
     """Load a `.safetensors`/`.ckpt` file or a diffusers folder; None is the shipped `models/shapes`.
 
-    Raises `ModelError` saying what is missing.
+    Raises `ModelError` saying what is missing, and `InputError` for a device that is not there.
     """
+    place = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     path = SHAPES if path is None else path.expanduser()
     if not path.exists():
         raise ModelError(f"there is no checkpoint at {path}; give a .safetensors file or a diffusers folder")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.float16 if place.type == "cuda" else torch.float32
     try:
         with _quiet():
@@ -77,7 +78,33 @@ def load_checkpoint(path: Path | None = None, device: str | None = None) -> Chec
             f"{path} cannot be loaded ({type(error).__name__}: {_first_line(error)}); "
             "it must hold a Stable Diffusion 1, 2 or XL model"
         ) from error
+    _require_drivable(path, pipeline)
     return _checkpoint(path, pipeline, place)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"this machine has no device {name!r}; use cpu, or leave it out") from error
+    return device
+
+
+def _require_drivable(path: Path, pipeline: Any) -> None:
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    missing = [part for part in parts if getattr(pipeline, part, None) is None]
+    if missing:
+        raise ModelError(
+            f"{path} is a {type(pipeline).__name__} without {', '.join(missing)}; "
+            "give a text-to-image model of Stable Diffusion 1, 2 or XL"
+        )
+    channels = pipeline.unet.config.in_channels
+    if channels != 4:
+        raise ModelError(
+            f"{path} is made for another task: its UNet takes {channels} channels (inpainting has 9); "
+            "give a text-to-image checkpoint"
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -108,7 +135,7 @@ def _folder(path: Path, dtype: torch.dtype) -> Any:
 
     files = sorted(path.glob("*.safetensors"))
     if len(files) == 1 and files[0].with_suffix(".yaml").exists():
-        return _single_file(files[0], path, files[0].with_suffix(".yaml"), dtype)
+        return _file(files[0], dtype)
     if not (path / "model_index.json").exists():
         raise ModelError(f"{path} has no model_index.json; give a diffusers folder or a single file")
     return DiffusionPipeline.from_pretrained(
@@ -117,10 +144,11 @@ def _folder(path: Path, dtype: torch.dtype) -> Any:
 
 
 def _file(path: Path, dtype: torch.dtype) -> Any:
+    names = _tensor_names(path)
     config = path.with_suffix(".yaml")
     if (path.parent / "model_index.json").exists() and config.exists():
         return _single_file(path, path.parent, config, dtype)
-    return _single_file(path, CONFIGS / _kind_of_file(path), config if config.exists() else None, dtype)
+    return _single_file(path, CONFIGS / _kind_of(path, names), config if config.exists() else None, dtype)
 
 
 def _single_file(path: Path, config: Path, original: Path | None, dtype: torch.dtype) -> Any:
@@ -173,15 +201,30 @@ _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_
 _SD1_KEY = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
 
 
-def _kind_of_file(path: Path) -> Kind:
-    """Which family a single file belongs to, by the names of its tensors."""
+def _tensor_names(path: Path) -> set[str]:
+    """Names of the tensors of a single file. Raises `ModelError` if it is damaged or no checkpoint."""
     if path.suffix == ".safetensors":
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(str(path), "pt") as file:
-            names = set(file.keys())
-    else:
-        names = set(torch.load(path, map_location="meta", weights_only=True).get("state_dict", ()))
+        try:
+            with safe_open(str(path), "pt") as file:
+                return set(file.keys())
+        except SafetensorError as error:
+            raise ModelError(
+                f"{path} is not a whole .safetensors file ({_first_line(error)}); download it again"
+            ) from error
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path} is not a checkpoint that can be loaded safely; give a .safetensors file"
+        ) from error
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    return {name for name in tensors if isinstance(name, str)}
+
+
+def _kind_of(path: Path, names: set[str]) -> Kind:
+    """Which family a single file belongs to, by the names of its tensors."""
     for key, kind in ((_SDXL_KEY, "sdxl"), (_SD2_KEY, "sd2"), (_SD1_KEY, "sd1")):
         if key in names:
             return kind  # type: ignore[return-value]
@@ -191,6 +234,8 @@ def _kind_of_file(path: Path) -> Kind:
 def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
     unet = pipeline.unet.to(device).eval().requires_grad_(False)
     vae = pipeline.vae.to(device).eval().requires_grad_(False)
+    if getattr(vae.config, "force_upcast", False):
+        vae = vae.to(torch.float32)  # XL's decoder overflows in half precision and gives black pictures
     pairs = [(pipeline.tokenizer, pipeline.text_encoder)]
     xl = getattr(pipeline, "text_encoder_2", None) is not None
     if xl:
@@ -206,7 +251,8 @@ def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
 def _defaults(path: Path, unet: Any) -> Defaults:
     folder = path if path.is_dir() else path.parent
     file = folder / "defaults.json"
-    if file.exists() and (path.is_dir() or file.parent == SHAPES):
+    # A folder of loose checkpoints has no defaults that hold for all of them.
+    if file.exists() and (path.is_dir() or folder.resolve() == SHAPES):
         try:
             return msgspec.json.decode(file.read_bytes(), type=Defaults)
         except msgspec.MsgspecError as error:

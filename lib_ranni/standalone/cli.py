@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lib_ranni import __version__
 from lib_ranni.errors import RanniError
@@ -20,9 +22,17 @@ NAMES = {"evaluate": "eval"}
 DONE, OUR_FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
+class _Parser(ArgumentParser):
+    """Answers bad usage with one line instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        say(f"{self.prog}: {' '.join(message.split())}; `{self.prog} --help` lists the arguments")
+        self.exit(BAD_INPUT)
+
+
 def make_parser() -> ArgumentParser:
     """The parser of all subcommands."""
-    parser = ArgumentParser(
+    parser = _Parser(
         prog="lib-ranni",
         description="Plan a semantic panel for a prompt and make a diffusion model follow it.",
     )
@@ -37,30 +47,48 @@ def make_parser() -> ArgumentParser:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0 done, 2 bad usage or input, 1 our fault."""
-    args = make_parser().parse_args(words)
+    """Run one command and return the exit code: 0 done, 2 bad usage or input, 1 our fault."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Panels hold any language; a console that cannot show a character shows its number.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
+        args = make_parser().parse_args(words)
         code: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
+    except SystemExit as stop:  # argparse's, after --help or bad usage
+        return int(stop.code or DONE)
     except RanniError as error:
-        say("lib-ranni: " + " ".join(str(error).split()))
-        return BAD_INPUT
+        return _complain(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        say("lib-ranni: interrupted")
-        return INTERRUPTED
+        return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has left; a second complaint at shutdown helps nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        if error.filename is None:
+            return _our_fault(error)
+        return _complain(f"{error.filename} cannot be used: {error.strerror}", BAD_INPUT)
     except Exception as error:  # the last line of defense: no traceback unless it is asked for
-        if os.environ.get("RANNI_DEBUG"):
-            traceback.print_exc()
-        say(
-            f"lib-ranni: this is our fault: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
-            "(set RANNI_DEBUG=1 for the details, and please report it)"
-        )
-        return OUR_FAULT
+        return _our_fault(error)
+
+
+def _complain(message: str, code: int) -> int:
+    say("lib-ranni: " + " ".join(message.split()))
+    return code
+
+
+def _our_fault(error: Exception) -> int:
+    if os.environ.get("RANNI_DEBUG"):
+        traceback.print_exc()
+    return _complain(
+        f"this is our fault: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+        "(set RANNI_DEBUG=1 for the details, and please report it)",
+        OUR_FAULT,
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -24,14 +25,15 @@ def show_json(value: Any) -> None:
     show(msgspec.json.encode(value).decode("utf-8"))
 
 
-def progress_bar(label: str) -> tuple[Callable[[int, int], None], Callable[[], None]]:
-    """(advance, close) of a bar on standard error; `advance(done, total)` may be called at any pace."""
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, gone at the end; `advance(done, total)` may be called at any pace."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=label, file=sys.stderr, leave=False, mininterval=0.2)
+    with tqdm(desc=label, file=sys.stderr, leave=False, mininterval=0.2) as bar:
 
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-    return advance, bar.close
+        yield advance

@@ -13,6 +13,9 @@ from lib_ranni.standalone.emphasis import parse_emphasis
 CHUNK = 75
 """Tokens of text in a chunk; start and end make it 77."""
 
+_SOUND = 1e-3
+"""A mean smaller than this share of the spread is chance."""
+
 
 class Chunk:
     """75 tokens and their weights, being filled."""
@@ -48,17 +51,19 @@ def chunks(prompt: str, tokenizer: Any) -> list[Chunk]:
 
 
 def emphasized(hidden: Tensor, weights: Tensor) -> Tensor:
-    """Scale tokens (B, L, D) by weights (B, L) and bring the mean back to what it was.
+    """Scale tokens (B, L, D) by weights (B, L) and bring each chunk's mean back to what it was.
 
-    Where the mean is close to zero there is nothing sound to divide by, and it is left as it falls.
+    Where a mean is close to zero there is nothing sound to divide by, and it is left as it falls.
     """
     if bool((weights == 1).all()):
         return hidden
-    scaled = hidden * weights[..., None].to(hidden)
-    before, after = hidden.float().mean(), scaled.float().mean()
-    if abs(before) < 1e-3 * hidden.float().std() or abs(after) < 1e-6:
-        return scaled
-    return scaled * (before / after).to(scaled)
+    exact = hidden.float()
+    scaled = exact * weights[..., None].float()
+    before, after = exact.mean((1, 2), keepdim=True), scaled.mean((1, 2), keepdim=True)
+    least = _SOUND * exact.std((1, 2), keepdim=True)
+    sound = (before.abs() > least) & (after.abs() > least)
+    factor = torch.where(sound, before / torch.where(sound, after, 1.0), 1.0)
+    return (scaled * factor).to(hidden)
 
 
 class Encoder:

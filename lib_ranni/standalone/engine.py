@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -152,7 +153,7 @@ def _joined(*prompts: str) -> str:
 
 
 def _takes_generator(scheduler: Any) -> bool:
-    return "generator" in scheduler.step.__code__.co_varnames
+    return "generator" in inspect.signature(scheduler.step).parameters
 
 
 def _calls(rows: list[Row]) -> list[list[int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from lib_ranni.errors import InputError, MetadataError
 from lib_ranni.standalone.requests import Request, from_json, to_json
@@ -58,21 +60,34 @@ def save_png(picture: Image.Image, path: Path, request: Request, index: int = 0)
 def read_png(path: Path) -> Request:
     """The request a PNG was drawn from. Raises `MetadataError` if it has none that can be read."""
     try:
-        with Image.open(path) as picture:
-            texts: dict[str, Any] = dict(getattr(picture, "text", {}) or picture.info)
+        with warnings.catch_warnings():
+            # Larger than anything we write: not worth the memory to find out what it is.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG",)) as picture:
+                # `.text` decodes the picture on the way: ours come in front of it, a cut file must not pass.
+                text = getattr(picture, "text", {}).get(KEY)
     except FileNotFoundError as error:
         raise MetadataError(f"there is no file {path}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MetadataError(f"{path} is not a picture that can be read: {error}") from error
-    text = texts.get(KEY)
-    if not isinstance(text, str):
+    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise MetadataError(f"{path} is not a PNG picture that can be read: {_reason(error)}") from error
+    if text is None:
         raise MetadataError(
             f"{path} carries no request of ours; give a PNG that `lib-ranni generate` wrote, not re-saved"
         )
     try:
-        return from_json(text)
+        return from_json(str(text))
     except InputError as error:
         raise MetadataError(f"{path}: {error}") from error
+
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow raises for files that are damaged or of another kind."""
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is something else"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 class Numbering(Struct):

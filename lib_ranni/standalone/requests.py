@@ -10,9 +10,11 @@ from msgspec import Meta, Struct
 from lib_ranni.errors import InputError
 from lib_ranni.guidance.guides import Mode
 from lib_ranni.guidance.weights import Mixing, Overlap
+from lib_ranni.panel.problems import is_unicode
 from lib_ranni.panel.reading import repair
 from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel, Seed
 from lib_ranni.panel.writing import to_document
+from lib_ranni.standalone.schedulers import SAMPLERS
 
 REQUEST_VERSION: Literal[1] = 1
 MAX_BATCH = 64
@@ -83,6 +85,11 @@ def checked(request: Request) -> Request:
         msgspec.convert(_settings(request), _Settings)
     except msgspec.ValidationError as error:
         raise InputError(f"the request cannot be drawn: {error}") from error
+    if request.sampler not in SAMPLERS:
+        raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
+    for name in ("prompt", "negative", "model"):
+        if not is_unicode(getattr(request, name)):
+            raise InputError(f"the {name} holds half a surrogate pair; give valid Unicode text")
     return request
 
 
@@ -111,7 +118,7 @@ def from_json(text: str | bytes) -> Request:
         panels = tuple(repair(panel).panel for panel in document.pop("panels"))
         document.pop("version", None)
         settings = msgspec.convert(document, _Settings)
-    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"this is not a request of ours: {error}") from error
+    except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, RecursionError, UnicodeError) as error:
+        raise InputError(f"this is not a request of ours: {type(error).__name__}: {error}") from error
     kept = tuple(panel for panel in panels if panel is not None)
     return checked(Request(panels=kept, **msgspec.structs.asdict(settings)))

@@ -345,6 +345,9 @@ class EnglishReader(Sentence):
                 self._index = end
                 return
         following = self.phrases.phrase(self._index)
+        posture = bool(self._list) and self._lexicon.has("posture", base)
+        if posture and self._state(following):
+            return
         if following is not None and self._list and base and not self._scene_head(following):
             relation = self._relation_of(base)
             self._relation, self._subjects = relation, self._actors()
@@ -354,9 +357,18 @@ class EnglishReader(Sentence):
             for index in self._actors():
                 self.story.things[index].add(self.tokens[start].text)
             return
-        if self._lexicon.has("posture", base) and self._list:
-            return
-        self._loose.append(start)
+        if not posture:
+            self._loose.append(start)
+
+    def _state(self, phrase: NounPhrase | None) -> bool:
+        """Attributes without a noun after a posture say how the thing is: "a tub sits empty"."""
+        if phrase is None or phrase.determined or phrase.of is not None:
+            return False
+        if not all(self.phrases.is_attribute(self.phrases.word(n)) for n in phrase.words):
+            return False
+        self._describe_list(self.phrases.slice(phrase.words[0], phrase.end - 1))
+        self._index = phrase.end
+        return True
 
     def _scene_head(self, phrase: NounPhrase) -> bool:
         return self._lexicon.has("scenes", phrase.head)

@@ -172,6 +172,9 @@ class PhraseReader:
         """The comma in "the soft, warm glow"."""
         if self.tokens[index].text != "," or not phrase.determined or not phrase.words:
             return False
+        # "an orange square, beige background": a shape's name ends a phrase, though "square" can describe.
+        if english().has("plain_shapes", self.lower[phrase.words[-1]]):
+            return False
         before = all(self._like_attribute(self.lower[n]) for n in phrase.words)
         following = self.word(index + 2)
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "source", help="a panel's JSON file, a PNG that `generate` wrote, or - for standard input"
     )
+    # Without this, argparse takes a shift such as -0.1,0 for an option.
+    parser._negative_number_matcher = re.compile(r"-[\d.][\d.,eE+-]*$")
     operations = parser.add_argument_group("operations, applied in the order given")
 
     def operation(name: str, words: tuple[str, ...], about: str) -> None:

@@ -7,8 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from lib_ranni.errors import InputError
 from lib_ranni.evaluation.contact_sheet import contact_sheet
-from lib_ranni.evaluation.planner_suite import load_geneval, load_planner_suite, run_planner_suite
+from lib_ranni.evaluation.planner_suite import (
+    PlannerEntry,
+    load_geneval,
+    load_planner_suite,
+    run_planner_suite,
+)
 from lib_ranni.evaluation.report import Result, Summary, as_json, summarize, table
 from lib_ranni.evaluation.run import Job, run_suite
 from lib_ranni.evaluation.suite import limited, load_suite
@@ -62,9 +70,9 @@ def run(args: Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     summary = _planner(args) if args.suite == "planner" else _shapes(args)
     text = table(summary)
-    (args.out / f"{args.suite}.txt").write_text(text + "\n", encoding="utf-8")
+    (args.out / f"{args.suite}.txt").write_text(text, encoding="utf-8")
     (args.out / f"{args.suite}.json").write_bytes(as_json(summary) + b"\n")
-    show(as_json(summary).decode("utf-8") if args.json else text)
+    show(as_json(summary).decode("utf-8") if args.json else text.rstrip())
     say(f"report in {args.out}")
     return 0
 
@@ -75,23 +83,35 @@ def _plan_with(name: str) -> Callable[[str], Panel]:
 
 
 def _planner(args: Namespace) -> Summary:
-    entries = load_planner_suite() if args.geneval is None else load_geneval(args.geneval)
+    entries = load_planner_suite() if args.geneval is None else _geneval(args.geneval)
     results = run_planner_suite(limited(entries, args.limit), args.planner, _plan_with(args.planner))
     _write_failures(args.out / "planner-failures.txt", results)
     return summarize("planner", results)
 
 
+def _geneval(path: Path) -> tuple[PlannerEntry, ...]:
+    try:
+        entries = load_geneval(path)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} does not hold rows in GenEval's format, one a line: {error}") from error
+    if not entries:
+        raise InputError(f"{path} has no rows")
+    return entries
+
+
 def _shapes(args: Namespace) -> Summary:
-    advance, close = progress_bar("eval")
+    entries, draw = limited(load_suite(), args.limit), _drawer(args)
+    # One bar over planning and all modes: each goes through the same entries.
+    finished: dict[str, int] = {}
+    with progress_bar("eval") as advance:
 
-    def on_progress(what: str, done: int, total: int) -> None:
-        advance(done, total)
+        def on_progress(what: str, done: int, total: int) -> None:
+            finished[what] = done
+            advance(sum(finished.values()), total * (1 + len(args.modes)))
 
-    entries = limited(load_suite(), args.limit)
-    outcomes = run_suite(
-        entries, args.modes, _drawer(args), _plan_with(args.planner), on_progress, batch=args.batch
-    )
-    close()
+        outcomes = run_suite(
+            entries, args.modes, draw, _plan_with(args.planner), on_progress, batch=args.batch
+        )
     contact_sheet(outcomes).save(args.out / "shapes.png", format="PNG")
     _write_failures(args.out / "shapes-failures.txt", outcomes)
     return summarize("shapes", outcomes)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lib_ranni.errors import InputError
 from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.panel.writing import to_document
-from lib_ranni.standalone.arguments import bounded_float, bounded_int, size
+from lib_ranni.standalone.arguments import bounded_float, bounded_int, size, text
 from lib_ranni.standalone.console import progress_bar, say, show, show_json
 from lib_ranni.standalone.sources import PLANNERS, load_panel, plan
 
@@ -27,7 +27,7 @@ OVERLAPS = ("front", "blend")
 def register(parser: ArgumentParser) -> None:
     """Add the arguments. What is left out comes from the checkpoint's `defaults.json`."""
     parser.add_argument(
-        "prompt", nargs="?", default="", help="the prompt; may be left out with --panel or --from"
+        "prompt", nargs="?", type=text, default="", help="the prompt; may be left out with --panel or --from"
     )
     parser.add_argument(
         "--panel", metavar="FILE", help="follow this panel (JSON, a PNG of ours, or -) and do not plan"
@@ -44,14 +44,17 @@ def register(parser: ArgumentParser) -> None:
         "--feather", type=bounded_float(0, 0.5), metavar="F", help="softness of region edges, 0..0.5"
     )
     parser.add_argument("--overlap", choices=OVERLAPS, help="who gets what two regions share")
-    parser.add_argument("--negative", metavar="TEXT", help="what the pictures must not show")
+    parser.add_argument("--negative", type=text, metavar="TEXT", help="what the pictures must not show")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument(
         "--cfg", type=bounded_float(0, 100), metavar="F", help="guidance scale; 1 turns it off"
     )
     parser.add_argument("--sampler", metavar="NAME", help="such as ddim, euler-a, dpmpp-2m-karras")
     parser.add_argument(
-        "--seed", type=bounded_int(-1, MAX_SEED), metavar="N", help="-1 draws one (the default)"
+        "--seed",
+        type=bounded_int(-1, MAX_SEED),
+        metavar="N",
+        help="-1 draws one (so does none, without --from)",
     )
     parser.add_argument(
         "--batch", type=bounded_int(1, 64), metavar="N", help="pictures, with seeds N, N+1, ..."
@@ -75,9 +78,9 @@ def run(args: Namespace) -> int:
     model = args.model or (Path(again.model) if again is not None and again.model else None)
     checkpoint = load_checkpoint(model, args.device)
     request = _request(args, checkpoint.defaults, again)
-    advance, close = progress_bar("drawing")
-    generation = Engine(checkpoint).generate(request, advance)
-    close()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with progress_bar("drawing") as advance:
+        generation = Engine(checkpoint).generate(request, advance)
     for warning in generation.warnings:
         say(f"note: {warning}")
     names = Numbering(args.out)
@@ -137,8 +140,8 @@ def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Requ
         )
         if getattr(args, name) is not None
     }
-    if args.seed is not None and args.seed >= 0:
-        given["seed"] = args.seed
+    if args.seed is not None:
+        given["seed"] = args.seed if args.seed >= 0 else SystemRandom().randrange(MAX_SEED + 1)
     if args.size is not None:
         given["width"], given["height"] = args.size
     if args.model is not None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
 from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.panel.writing import to_document
-from lib_ranni.standalone.arguments import bounded_int, size
+from lib_ranni.standalone.arguments import bounded_int, size, text
 from lib_ranni.standalone.console import show, show_json
-from lib_ranni.standalone.sources import PLANNERS, plan
+from lib_ranni.standalone.sources import PLANNERS, open_input, plan
 
 SUMMARY = "plan a prompt: which things, where, with which attributes"
 
 
 def register(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("prompt", help="the prompt, or - for one prompt a line from standard input")
+    parser.add_argument(
+        "prompt", type=text, help="the prompt, or - for one prompt a line from standard input"
+    )
     parser.add_argument("--planner", choices=sorted(PLANNERS), default="builtin")
     parser.add_argument("--seed", type=bounded_int(0, MAX_SEED), help="for planners that draw lots")
     parser.add_argument("--size", type=size, default=(512, 512), metavar="WxH", help="canvas, for its aspect")
@@ -40,10 +41,12 @@ def _prompts(source: str) -> Iterator[str]:
     if source != "-":
         yield source
         return
-    for line in sys.stdin.buffer:
-        text = line.decode("utf-8", errors="replace").strip()
-        if text:
-            yield text
+    for number, line in enumerate(open_input()):
+        prompt = line.decode("utf-8", errors="replace").strip()
+        if number == 0:
+            prompt = prompt.removeprefix("\ufeff")
+        if prompt:
+            yield prompt
 
 
 def describe(panel: Panel) -> str:

@@ -13,7 +13,7 @@ from lib_ranni.panel.writing import to_document
 from lib_ranni.standalone.arguments import bounded_int
 from lib_ranni.standalone.commands.plan import describe
 from lib_ranni.standalone.console import show, show_json
-from lib_ranni.standalone.sources import load_panel
+from lib_ranni.standalone.sources import is_png, load_panel
 
 SUMMARY = "show the panel of a file or of a picture, and draw its preview"
 
@@ -36,7 +36,7 @@ def run(args: Namespace) -> int:
     panel = load_panel(args.source)
     background = None
     if args.over:
-        if args.source == "-" or Path(args.source).suffix.lower() != ".png":
+        if not is_png(args.source):
             raise InputError("--over needs a PNG picture as its source")
         with Image.open(args.source) as picture:
             background = picture.convert("RGB")

@@ -34,6 +34,7 @@ def run(args: Namespace) -> int:
     from lib_ranni.standalone.metadata import save_png
     from lib_ranni.standalone.requests import Request
 
+    args.out.mkdir(parents=True, exist_ok=True)
     say(f"prompt: {PROMPT}")
     panel = plan(PROMPT).panel
     say("planned:\n" + describe(panel))
@@ -53,14 +54,12 @@ def run(args: Namespace) -> int:
             width=defaults.size,
             height=defaults.size,
         )
-        advance, close = progress_bar(mode)
-        generation = engine.generate(request, advance)
-        close()
+        with progress_bar(mode) as advance:
+            generation = engine.generate(request, advance)
         say(f"{mode}: {PICTURES} pictures in {generation.seconds:.1f} s")
         rows[mode] = generation.images
         for index, picture in enumerate(generation.images):
             save_png(picture, args.out / f"{mode}-{generation.seeds[index]}.png", request, index)
-    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "panel.json").write_text(to_json(panel, indent=2) + "\n", encoding="utf-8")
     preview = render(panel, 512)
     preview.save(args.out / "panel.png", format="PNG")

@@ -75,6 +75,7 @@ def train_autoencoder(
     folder: Path, recipe: AutoencoderRecipe, until: int, device: torch.device, progress: Progress
 ) -> AutoencoderKL:
     """Train or resume the autoencoder of the run in `folder` up to step `until`, and return it."""
+    torch.manual_seed(recipe.seed)
     path = folder / "autoencoder.pt"
     model = make_autoencoder().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
@@ -89,6 +90,7 @@ def train_autoencoder(
         if frozen:
             _freeze_encoder(model)
         rng = Random(recipe.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         warm = min(1.0, (step + 1) / 100)
         rate = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
         for group in optimizer.param_groups:
@@ -96,7 +98,7 @@ def train_autoencoder(
         images = _batch(rng, step, recipe).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             posterior = _encode(model, images, frozen)
-            rebuilt = model.decode(posterior.sample()).sample
+            rebuilt = model.decode(posterior.sample(generator)).sample
         rebuilt = rebuilt.float()
         weight = 1 + recipe.foreground * _foreground(images)
         error = (rebuilt - images).abs()

@@ -55,6 +55,8 @@ def publish(run: Path, folder: Path, tokenizer_folder: Path) -> Path:
     tokenizer = CLIPTokenizer.from_pretrained(tokenizer_folder)
     if tokenizer_folder.resolve() != (folder / "tokenizer").resolve():
         shutil.copytree(tokenizer_folder, folder / "tokenizer", dirs_exist_ok=True)
+        if (defaults := tokenizer_folder.parent / "defaults.json").exists():
+            shutil.copy(defaults, folder)
     tokens = _seen_tokens(tokenizer)
     unknown = tokenizer(UNKNOWN_WORD, add_special_tokens=False)["input_ids"][0]
     model, vae = Denoiser(tokenizer), make_autoencoder()
