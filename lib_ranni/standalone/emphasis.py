@@ -9,6 +9,9 @@ ROUND, SQUARE = 1.1, 1 / 1.1
 STRONGEST = 10.0
 """No nesting of brackets makes a weight larger than this."""
 
+_FINITE = 1e4
+"""A larger factor counts as this, so that products of nested ones stay finite."""
+
 DEEPEST = 64
 """Brackets nested deeper are plain characters: no prompt may cost quadratic time."""
 
@@ -80,7 +83,7 @@ def parse_emphasis(prompt: str) -> list[Span]:
             reader.spans.append(Span("", 1.0, True))
             taken = True
         elif match["weight"]:
-            taken = reader.end("(", float(match["weight"]))
+            taken = reader.end("(", min(_FINITE, max(-_FINITE, float(match["weight"]))))
         elif bracket in ("(", "["):
             taken = reader.start(bracket)
         elif bracket in (")", "]"):

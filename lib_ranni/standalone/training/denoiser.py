@@ -23,6 +23,7 @@ from lib_ranni.standalone.training.architecture import (
     make_text_encoder,
     make_unet,
 )
+from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.tokens import CaptionTokens, with_unknown_words
@@ -109,6 +110,8 @@ def train_denoiser(
     tokens = CaptionTokens(tokenizer)
     alphas = alphas_cumprod().to(device)
     model = Denoiser(tokenizer).to(device)
+    if device.type == "cpu":
+        model.unet.set_attn_processor(NarrowHeads())
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=0.0, weight_decay=0.01, betas=(0.9, 0.99), foreach=True
     )
