@@ -6,8 +6,6 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
-from lib_ranni.panel.types import Box, clamped_box
-
 
 def text(word: str) -> str:
     """A prompt; bytes of the command line that are not UTF-8 become replacement characters."""
@@ -53,23 +51,3 @@ def size(word: str) -> tuple[int, int]:
     if any(side % 8 or not 64 <= side <= 4096 for side in (width, height)):
         raise ArgumentTypeError(f"{word}: both sides must be multiples of 8 in 64..4096")
     return width, height
-
-
-def box(word: str) -> Box:
-    """`0.1,0.2,0.5,0.9` -> the box from (x0, y0) to (x1, y1), in 0..1 of the canvas."""
-    numbers = numbers_of(word, 4)
-    found = clamped_box(*numbers)
-    if found is None:
-        raise ArgumentTypeError(f"{word!r} lies outside the canvas; x0,y0,x1,y1 are in 0..1")
-    return found
-
-
-def numbers_of(word: str, count: int) -> list[float]:
-    """`count` numbers separated by commas."""
-    try:
-        numbers = [float(part) for part in word.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise ArgumentTypeError(f"{word!r} must be {count} numbers separated by commas")
-    return numbers

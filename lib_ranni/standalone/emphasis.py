@@ -41,16 +41,26 @@ class _Reader:
     def __init__(self) -> None:
         self.spans: list[Span] = []
         self._open: dict[str, list[int]] = {"(": [], "[": []}
+        self._joins = False
 
     def add(self, text: str) -> None:
         """Plain characters."""
+        if self._joins:
+            text = self.spans.pop().text + text
         self.spans.append(Span(text, 1.0))
+        self._joins = True
+
+    def start_chunk(self) -> None:
+        """A BREAK."""
+        self.spans.append(Span("", 1.0, True))
+        self._joins = False
 
     def start(self, bracket: str) -> bool:
         """An opening bracket; False if it is too deep to count."""
         if len(self._open[bracket]) >= DEEPEST:
             return False
         self._open[bracket].append(len(self.spans))
+        self._joins = False
         return True
 
     def end(self, bracket: str, factor: float) -> bool:
@@ -61,6 +71,7 @@ class _Reader:
             span = self.spans[index]
             if not span.breaks:
                 self.spans[index] = span._replace(weight=span.weight * factor)
+        self._joins = False
         return True
 
     def finish(self) -> list[Span]:
@@ -80,7 +91,7 @@ def parse_emphasis(prompt: str) -> list[Span]:
             reader.add(match["escaped"])
             taken = True
         elif match["break"]:
-            reader.spans.append(Span("", 1.0, True))
+            reader.start_chunk()
             taken = True
         elif match["weight"]:
             taken = reader.end("(", min(_FINITE, max(-_FINITE, float(match["weight"]))))

@@ -93,9 +93,10 @@ class Encoder:
             self._cache[key] = self._encode(prompt, negative)
         return self._cache[key]
 
-    def forget(self) -> None:
-        """Drop all remembered texts."""
-        self._cache.clear()
+    def forget(self, above: int = 0) -> None:
+        """Drop all remembered texts if there are more than `above`; not in the middle of a generation."""
+        if len(self._cache) > above:
+            self._cache.clear()
 
     def _encode(self, prompt: str, negative: bool) -> Text:
         parts, pooled = [], None

@@ -24,6 +24,9 @@ from lib_ranni.standalone.schedulers import make_scheduler
 MAX_ROWS = 32
 """Rows that go through the UNet at once; more run in several calls."""
 
+MAX_TEXTS = 512
+"""Encoded texts that are kept from one generation to the next."""
+
 OnStep = Callable[[int, int], None]
 
 
@@ -51,6 +54,7 @@ class Engine:
         """
         request = checked(request)
         started = time.perf_counter()
+        self.checkpoint.encoder.forget(above=MAX_TEXTS)
         seeds = tuple(request.seed_of(n) for n in range(request.batch))
         panels = [self._texts(request, n) for n in range(request.batch)]
         guide = make_guide(request.mode, panels, request.cfg)

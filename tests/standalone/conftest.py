@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,11 @@ import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from lib_ranni.panel.writing import to_json
+from lib_ranni.standalone import cli
 from lib_ranni.standalone.checkpoint import TOKENIZER, Checkpoint, load_checkpoint
-from tests.standalone.drawing import Recorder
+from tests.standalone.drawing import Recorder, two
+from tests.standalone.running import Ran, Run
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -136,3 +141,38 @@ def xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         add_watermarker=False,
     )
     return _saved(pipeline, tmp_path_factory.mktemp("xl"))
+
+
+@pytest.fixture
+def run(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+) -> Run:
+    """Runs a command in an empty folder; the shipped checkpoint is loaded only once."""
+    from lib_ranni.standalone import checkpoint as module
+
+    real = module.load_checkpoint
+
+    def loaded(path: Path | None = None, device: str | None = None) -> Checkpoint:
+        return checkpoint if path is None and device is None else real(path, device)
+
+    monkeypatch.setattr(module, "load_checkpoint", loaded)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: object, stdin: bytes | None = None) -> Ran:
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        code = cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return command
+
+
+@pytest.fixture
+def panel_file(tmp_path: Path) -> Path:
+    path = tmp_path / "panel.json"
+    path.write_text(to_json(two()), encoding="utf-8")
+    return path

@@ -58,6 +58,30 @@ def test_the_shipped_file_is_the_same_model(
     assert torch.equal(Recorder(alone).latents_of(request()), recorder.latents_of(request()))
 
 
+@pytest.mark.parametrize("with_yaml", [False, True])
+def test_a_lone_file_is_built_from_its_familys_configs(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_yaml: bool
+) -> None:
+    from lib_ranni.standalone import checkpoint as module
+
+    skipped = shutil.ignore_patterns("*.safetensors", "*.yaml", "defaults.json", "tokenizer")
+    shutil.copytree(SHAPES, tmp_path / "configs" / "sd1", ignore=skipped)
+    monkeypatch.setattr(module, "CONFIGS", tmp_path / "configs")
+    file = tmp_path / "models" / "mine.safetensors"
+    file.parent.mkdir()
+    file.hardlink_to(FILE)
+    (file.parent / "defaults.json").write_text('{"steps": 3}', encoding="utf-8")
+    if with_yaml:
+        shutil.copy(SHAPES / "shapes.yaml", file.with_suffix(".yaml"))
+    loaded = load_checkpoint(file, "cpu")
+    assert loaded.scheduler["prediction_type"] == "v_prediction"
+    assert loaded.defaults.steps == Defaults().steps, (
+        "a folder of loose files has no defaults for all of them"
+    )
+    made = request(sampler="euler")
+    assert torch.allclose(Recorder(loaded).latents_of(made), recorder.latents_of(made), atol=1e-3)
+
+
 def test_its_text_encoder_has_a_mean_the_webui_can_divide_by(checkpoint: Checkpoint) -> None:
     for prompt in ("", "a red circle", "three blue squares on a white background"):
         context = checkpoint.encoder.encode(prompt).context
@@ -206,7 +230,13 @@ def test_plain_is_what_diffusers_draws(sd_folder: Path, negative: str, size: tup
     from diffusers import StableDiffusionPipeline
 
     made = request(
-        Panel(), mode="plain", prompt="a red circle", negative=negative, cfg=5.0, width=size[0], height=size[1]
+        Panel(),
+        mode="plain",
+        prompt="a red circle",
+        negative=negative,
+        cfg=5.0,
+        width=size[0],
+        height=size[1],
     )
     ours = Recorder(load_checkpoint(sd_folder, "cpu")).latents_of(made)
     pipeline = StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None)
@@ -220,7 +250,13 @@ def test_plain_xl_is_what_diffusers_draws(xl_folder: Path, negative: str, size: 
     from diffusers import StableDiffusionXLPipeline
 
     made = request(
-        Panel(), mode="plain", prompt="a red circle", negative=negative, cfg=5.0, width=size[0], height=size[1]
+        Panel(),
+        mode="plain",
+        prompt="a red circle",
+        negative=negative,
+        cfg=5.0,
+        width=size[0],
+        height=size[1],
     )
     ours = Recorder(load_checkpoint(xl_folder, "cpu")).latents_of(made)
     pipeline = StableDiffusionXLPipeline.from_pretrained(xl_folder, add_watermarker=False)
@@ -236,7 +272,9 @@ def test_small_folders_draw_in_all_modes(sd_folder: Path, xl_folder: Path, famil
     panel = Panel(base=text, elements=(element(1, text, LEFT),))
     plain = recorder.latents_of(request(panel, mode="plain", prompt=text))
     assert bool(plain.isfinite().all())
-    other = Panel(base=text, elements=(element(1, "(a blue square:1.4) " + "far " * 80, LEFT, negative="red"),))
+    other = Panel(
+        base=text, elements=(element(1, "(a blue square:1.4) " + "far " * 80, LEFT, negative="red"),)
+    )
     for mode in ("attention", "latent"):
         same = recorder.latents_of(request(panel, mode=mode, base_ratio=0.5))
         assert torch.allclose(same, plain, rtol=1e-4, atol=1e-4)

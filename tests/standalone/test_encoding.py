@@ -31,10 +31,10 @@ def _rows(pair: tuple[Any, Any], prompt: str) -> Tensor:
     return hidden
 
 
-@pytest.mark.parametrize("prompt", ["", "a red circle", "two blue squares above a green star, white background"])
-def test_a_short_prompt_is_transformers_own(
-    encoder: Encoder, pair: tuple[Any, Any], prompt: str
-) -> None:
+@pytest.mark.parametrize(
+    "prompt", ["", "a red circle", "two blue squares above a green star, white background"]
+)
+def test_a_short_prompt_is_transformers_own(encoder: Encoder, pair: tuple[Any, Any], prompt: str) -> None:
     assert torch.allclose(encoder.encode(prompt).context, _rows(pair, prompt)[0], atol=1e-6)
 
 
@@ -105,6 +105,8 @@ def test_equal_prompts_are_the_same_object(encoder: Encoder) -> None:
     first = encoder.encode("a cached prompt")
     assert encoder.encode("a cached prompt") is first
     assert encoder.encode("another prompt") is not first
+    encoder.forget(above=10_000)
+    assert encoder.encode("a cached prompt") is first
     encoder.forget()
     again = encoder.encode("a cached prompt")
     assert again is not first
@@ -123,7 +125,7 @@ def test_equal_prompts_are_the_same_object(encoder: Encoder) -> None:
         "\x00\x01\x1b[31m\r\n\t",
         "e\u0301" * 500,
         "\ufffd\ufeff\u200b",
-        '"\'`“”「」\\',
+        "\"'`“”「」\\",
     ],
 )
 def test_odd_prompts_are_encoded(encoder: Encoder, prompt: str) -> None:

@@ -69,13 +69,15 @@ def test_no_elements_is_the_plain_base(recorder: Recorder, mode: str) -> None:
 @pytest.mark.parametrize("mode", GUIDED)
 def test_guidance_depends_on_which_region_says_what(recorder: Recorder, mode: str) -> None:
     plain = recorder.latents_of(request(mode="plain", prompt=two().base))
-    swapped = Panel(base=two().base, elements=(element(1, "a blue square", LEFT), element(2, "a red circle", RIGHT)))
+    swapped = Panel(
+        base=two().base, elements=(element(1, "a blue square", LEFT), element(2, "a red circle", RIGHT))
+    )
     guided, other = recorder.latents_of(request(mode=mode)), recorder.latents_of(request(swapped, mode=mode))
     assert not _same(guided, plain)
     assert not _same(guided, other)
 
 
-@pytest.mark.parametrize("mode", ("plain", *GUIDED))
+@pytest.mark.parametrize("mode", ["plain", *GUIDED])
 def test_the_same_request_is_the_same_picture(checkpoint: Checkpoint, recorder: Recorder, mode: str) -> None:
     made = request(mode=mode, sampler="euler-a")
     first = recorder.latents_of(made)
@@ -84,7 +86,7 @@ def test_the_same_request_is_the_same_picture(checkpoint: Checkpoint, recorder: 
     assert not _same(recorder.latents_of(request(mode=mode, sampler="euler-a", seed=12)), first)
 
 
-@pytest.mark.parametrize("mode", ("plain", *GUIDED))
+@pytest.mark.parametrize("mode", ["plain", *GUIDED])
 @pytest.mark.parametrize("sampler", ["ddim", "euler-a"])
 def test_each_picture_of_a_batch_depends_on_itself_alone(recorder: Recorder, mode: str, sampler: str) -> None:
     panels = (
@@ -106,9 +108,7 @@ def test_any_size(recorder: Recorder, mode: str, width: int, height: int) -> Non
     made = request(mode=mode, width=width, height=height, steps=2, base_ratio=1.0, feather=0.1)
     guided = recorder.generate(made)
     assert guided.images[0].size == (width, height)
-    plain = recorder.latents_of(
-        request(mode="plain", prompt=two().base, width=width, height=height, steps=2)
-    )
+    plain = recorder.latents_of(request(mode="plain", prompt=two().base, width=width, height=height, steps=2))
     assert _same(recorder.latents_of(made), plain)
     assert bool(recorder.latents_of(request(mode=mode, width=width, height=height, steps=2)).isfinite().all())
 
@@ -143,7 +143,9 @@ def test_hooks_are_gone_after_an_exception(
     assert torch.equal(recorder.latents_of(request(mode=mode)), before)
 
 
-def test_hooks_are_gone_after_an_exception_inside_the_unet(checkpoint: Checkpoint, recorder: Recorder) -> None:
+def test_hooks_are_gone_after_an_exception_inside_the_unet(
+    checkpoint: Checkpoint, recorder: Recorder
+) -> None:
     def fail(*args: Any) -> None:
         raise RuntimeError("inside")
 
@@ -197,7 +199,7 @@ def test_noise_moves_along_with_its_element() -> None:
     assert torch.equal(first[:, 8:, 12:], noise(Box(0, 0, 0.25, 0.25))[:, 8:, 12:])
 
 
-@pytest.mark.parametrize("mode", ("plain", *GUIDED))
+@pytest.mark.parametrize("mode", ["plain", *GUIDED])
 def test_negatives_of_request_and_panel_add_up(recorder: Recorder, mode: str) -> None:
     def latents(panel_negative: str, negative: str) -> Tensor:
         panel = Panel(base=TEXT, negative=panel_negative, elements=(element(1, "a green star", LEFT),))
@@ -218,10 +220,8 @@ def test_an_elements_negative_acts_in_its_place(recorder: Recorder, mode: str) -
     assert not _same(latents(), latents(negative="blue"))
 
 
-@pytest.mark.parametrize("mode", ("plain", *GUIDED))
-def test_scale_one_runs_no_negative_rows(
-    checkpoint: Checkpoint, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
+@pytest.mark.parametrize("mode", ["plain", *GUIDED])
+def test_scale_one_runs_no_negative_rows(checkpoint: Checkpoint, recorder: Recorder, mode: str) -> None:
     rows: list[int] = []
     handle = checkpoint.unet.register_forward_pre_hook(lambda unet, args: rows.append(len(args[0])))
     try:

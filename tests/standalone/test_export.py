@@ -1,4 +1,4 @@
-"""Export: our names are the original layout's, value for value, and the files beside it say what hosts need."""
+"""Export: names and values are the original layout's, and the files beside it say what hosts need."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def test_every_value_comes_back(networks: Networks, exported: Path) -> None:
     loaded = load_checkpoint(exported, "cpu")
     assert loaded.vae.config.scaling_factor == 1.3
     assert loaded.scheduler["prediction_type"] == "v_prediction"
-    for ours, theirs in zip(
-        networks, (loaded.unet, loaded.vae, loaded.encoder._pairs[0][1]), strict=True
-    ):
+    for ours, theirs in zip(networks, (loaded.unet, loaded.vae, loaded.encoder._pairs[0][1]), strict=True):
         before, after = ours.state_dict(), theirs.state_dict()
         assert before.keys() == after.keys()
         for name, value in before.items():

@@ -159,7 +159,12 @@ def test_a_bomb_in_a_text_chunk(tmp_path: Path, picture: Image.Image) -> None:
 
 def test_a_bomb_of_pixels(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    data = (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(b""))
+        + _chunk(b"IEND", b"")
+    )
     (tmp_path / "big.png").write_bytes(data)
     assert "exceeds" in _refused(tmp_path / "big.png")
 

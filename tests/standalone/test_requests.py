@@ -24,7 +24,9 @@ def requests(draw: st.DrawFn) -> Request:
     """Any request that can be drawn."""
     batch = draw(st.integers(1, 3))
     return Request(
-        panels=tuple(draw(st.lists(panels(most=2), min_size=1, max_size=1) | _exactly(panels(most=2), batch))),
+        panels=tuple(
+            draw(st.lists(panels(most=2), min_size=1, max_size=1) | _exactly(panels(most=2), batch))
+        ),
         prompt=draw(texts),
         negative=draw(texts),
         mode=draw(st.sampled_from(["plain", "attention", "latent"])),
@@ -129,15 +131,14 @@ def test_hostile_json_is_refused(text: str | bytes) -> None:
 def test_damaged_json_is_a_request_or_refused() -> None:
     text = to_json(request(two(), two(), seeds=(1, 2)))
     rng = Random(5)
-    outcomes = set()
+    outcomes: set[type] = set()
     for _ in range(400):
         at, length = rng.randrange(len(text)), rng.randrange(1, 6)
         noise = "".join(rng.choice('{}[]",:0129.-eE\\ux\x00é') for _ in range(rng.randrange(4)))
         try:
             outcomes.add(type(from_json(text[:at] + noise + text[at + length :])))
-        except InputError as error:
+        except InputError:
             outcomes.add(InputError)
-            assert str(error)
     assert outcomes == {Request, InputError}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from lib_ranni.standalone import cli
 from lib_ranni.standalone.checkpoint import TOKENIZER, load_checkpoint
 from lib_ranni.standalone.training import autoencoder, checkpointing, denoiser, latents, publish, recipes
 from lib_ranni.standalone.training.autoencoder import AutoencoderRecipe, reconstruction_error
@@ -17,11 +18,13 @@ from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import RECIPES, Recipe, train
 from tests.standalone.drawing import Recorder, request
 
+pytestmark = pytest.mark.usefixtures("_small")
+
 CPU = torch.device("cpu")
 TINY = Recipe(
-    AutoencoderRecipe(steps=6, encoder_steps=4, batch=1, save_every=1),
+    AutoencoderRecipe(steps=4, encoder_steps=2, batch=1, save_every=1),
     scenes=64,
-    denoiser=DenoiserRecipe(steps=6, batch=2, warmup=2, save_every=2),
+    denoiser=DenoiserRecipe(steps=4, batch=2, warmup=2, save_every=2, drop_caption=0.2, unknown_words=0.6),
 )
 
 
@@ -44,6 +47,7 @@ def _small() -> Any:
     patch.setattr(latents, "SHARD", 32)
     seen = publish._seen_tokens
     patch.setattr(publish, "_seen_tokens", lambda tokenizer: seen(tokenizer, 200))
+    patch.setitem(RECIPES, "cpu", TINY)
     yield
     patch.undo()
 
@@ -51,7 +55,8 @@ def _small() -> Any:
 @pytest.fixture(scope="module")
 def finished(_small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    train(folder, TOKENIZER, TINY, CPU, Progress(folder / "log.jsonl"))
+    words = ("train", "--run", str(folder), "--recipe", "cpu", "--threads", "1", "--out", str(folder / "out"))
+    assert cli.main(words) == 0
     return folder
 
 
@@ -60,13 +65,13 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     two = checkpointing.load(folder / "denoiser.pt", CPU)
     assert one is not None
     assert two is not None
-    assert (one["step"], two["step"]) == (6, 6)
+    assert (one["step"], two["step"]) == (4, 4)
     named = {f"{part}.{name}": value for part in ("model", "ema") for name, value in two[part].items()}
     return {**one["model"], **named}
 
 
-def test_an_interrupted_run_ends_the_same(finished: Path, _small: Any, tmp_path: Path) -> None:
-    for stage, step in (("autoencoder", 3), ("encoding scenes", 2), ("denoiser", 4), ("autoencoder", 6)):
+def test_an_interrupted_run_ends_the_same(finished: Path, tmp_path: Path) -> None:
+    for stage, step in (("autoencoder", 2), ("encoding scenes", 2), ("denoiser", 3), ("autoencoder", 4)):
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path, TOKENIZER, TINY, CPU, _Interrupting(stage, step))
     train(tmp_path, TOKENIZER, TINY, CPU, Progress())
@@ -76,29 +81,29 @@ def test_an_interrupted_run_ends_the_same(finished: Path, _small: Any, tmp_path:
         assert torch.equal(value, resumed[name]), name
 
 
-def test_a_finished_run_has_nothing_left_to_do(finished: Path, _small: Any) -> None:
+def test_a_finished_run_has_nothing_left_to_do(finished: Path) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in finished.rglob("*.pt")}
     train(finished, TOKENIZER, TINY, CPU, Progress())
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*.pt")} == stamps
 
 
-def test_the_encoder_rests_while_the_decoder_is_finished(finished: Path, _small: Any, tmp_path: Path) -> None:
+def test_the_encoder_rests_while_the_decoder_is_finished(finished: Path, tmp_path: Path) -> None:
     early = Recipe(TINY.autoencoder, 32, DenoiserRecipe(steps=0))
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, TOKENIZER, early, CPU, _Interrupting("autoencoder", 5))
+        train(tmp_path, TOKENIZER, early, CPU, _Interrupting("autoencoder", 3))
     state = checkpointing.load(tmp_path / "autoencoder.pt", CPU)
     assert state is not None
-    assert state["step"] == 4
+    assert state["step"] == 2
     last = checkpointing.load(finished / "autoencoder.pt", CPU)
     assert last is not None
-    changed = {name.split(".")[0] for name, v in last["model"].items() if not torch.equal(v, state["model"][name])}
+    changed = {
+        name.split(".")[0] for name, v in last["model"].items() if not torch.equal(v, state["model"][name])
+    }
     assert changed == {"decoder", "post_quant_conv"}
 
 
-def test_what_is_published_loads_and_draws(finished: Path, _small: Any, tmp_path: Path) -> None:
-    file = publish.publish(finished, tmp_path / "out", TOKENIZER)
-    assert file == tmp_path / "out" / "shapes.safetensors"
-    loaded = load_checkpoint(tmp_path / "out", "cpu")
+def test_what_is_published_loads_and_draws(finished: Path) -> None:
+    loaded = load_checkpoint(finished / "out", "cpu")
     assert loaded.kind == "sd1"
     assert loaded.defaults == load_checkpoint(None, "cpu").defaults
     ema = checkpointing.load(finished / "denoiser.pt", CPU)

@@ -17,7 +17,7 @@ from lib_ranni.standalone.sources import plan
 
 SUMMARY = "plan one prompt, draw it plain and guided from the same seed, and lay the pictures side by side"
 
-PROMPT = "a red circle to the left of a blue square and a yellow star above them, on a white background"
+PROMPT = "a yellow star above a red circle to the left of a blue square, on a white background"
 PICTURES = 4
 CELL_PX = 256
 

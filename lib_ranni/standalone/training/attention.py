@@ -22,6 +22,7 @@ class NarrowHeads:
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
     ) -> Tensor:
+        """(B, N, C) tokens, attending to themselves or to (B, L, D) hidden states, to (B, N, C)."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         parts = (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         query, key, value = (x.unflatten(2, (attn.heads, -1)).transpose(1, 2) for x in parts)
