@@ -60,9 +60,7 @@ class ElementReader:
             colors=self._colors(f"{path}.colors", value.get("colors", [])),
             keypoints=self._keypoints(f"{path}.keypoints", value.get("keypoints", [])),
             weight=problems.number(f"{path}.weight", value.get("weight", 1.0), 0.0, 10.0, 1.0),
-            base_ratio=None
-            if ratio is None
-            else problems.number(f"{path}.base_ratio", ratio, 0.0, 1.0, 0.0),
+            base_ratio=None if ratio is None else problems.number(f"{path}.base_ratio", ratio, 0.0, 1.0, 0.0),
             start=start,
             end=end,
             lora=self._loras(f"{path}.lora", value.get("lora", [])),

@@ -12,6 +12,7 @@ from lib_ranni.panel.types import MAX_TEXT
 _MAX_DEPTH = 32
 _LEAST_INT, _MOST_INT = -(2**63), 2**64 - 1
 
+
 class Problem(Struct, frozen=True):
     """One fault of a document. `path` is like `elements[2].box.x1`; `repair` says what mending does."""
 

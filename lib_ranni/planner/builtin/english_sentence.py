@@ -90,20 +90,37 @@ class Sentence:
             self._waiting = (relation, -1)
 
     def _pronoun(self, word: str) -> bool:
-        many = word in {"they", "them"}
-        for index in range(len(self.story.things) - 1, -1, -1):
-            thing = self.story.things[index]
-            if index not in self._subjects and (not many or thing.count > 1):
+        """The target "it" or "them" of an open relation; False if there is nothing it could mean."""
+        others = [n for n in range(len(self.story.things)) if n not in self._subjects]
+        if not others:
+            # "a dog and a cat behind it": only the last of the list is the subject.
+            others, self._subjects = self._subjects[:-1], self._subjects[-1:]
+        meant = others[-1:]
+        if word in {"they", "them"}:
+            plural = [n for n in others if self.story.things[n].count > 1]
+            meant = plural[-1:] or (others if len(others) > 1 else [])
+        if not meant:
+            return False
+        if self._relation == "between":
+            meant = meant[-2:]
+        for index in meant[:-1]:
+            if self._relation == "between":
                 self._arrive(index)
-                return True
-        return False
+            elif self._relation:
+                self._link(self._relation, self._subjects, index)
+        self._arrive(meant[-1])
+        return True
 
     def _mentioned(self, phrase: NounPhrase) -> int | None:
-        """The thing that a bare "the van" refers back to."""
-        if self.phrases.word(phrase.start) != "the" or len(phrase.words) > 1 or phrase.of is not None:
+        """The thing that "the van" or "the red van" refers back to."""
+        if self.phrases.word(phrase.start) != "the" or phrase.of is not None:
             return None
         head = singular(phrase.head)
-        return next((n for n, t in enumerate(self.story.things) if t.head in {head, phrase.head}), None)
+        told = {self.phrases.lower[n] for n in phrase.words[:-1]}
+        for index, thing in enumerate(self.story.things):
+            if thing.head in {head, phrase.head} and told <= set(thing.text.lower().split()):
+                return index
+        return None
 
     def _bearer(self) -> Thing:
         persons = [t for t in self.story.things if self._lexicon.has("persons", t.head)]

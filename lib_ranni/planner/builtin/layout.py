@@ -15,7 +15,7 @@ from lib_ranni.planner.builtin.layout_canvas import fill
 from lib_ranni.planner.builtin.layout_clusters import gather
 from lib_ranni.planner.builtin.layout_plan import Plan, make_plan
 from lib_ranni.planner.builtin.layout_rects import Rect, around
-from lib_ranni.planner.builtin.layout_relations import CONTACT, holds
+from lib_ranni.planner.builtin.layout_relations import CONTACT, clears, holds
 from lib_ranni.planner.builtin.layout_scene import backdrop_rects, content_range, is_strip
 from lib_ranni.planner.builtin.layout_sizes import best_columns, group_size, instances, natural_size
 from lib_ranni.planner.builtin.story import Kind, Story
@@ -166,11 +166,16 @@ def _broken(plan: Plan, whole: dict[int, Rect], pieces: dict[int, list[Rect]]) -
             continue
         if others & backs and link.kind in {"next", *CONTACT}:
             continue
+        if link.kind == "next" and any(
+            o is not link and {o.subject, o.target} == others for o in plan.story.links
+        ):
+            continue  # "a bench with a cat on it": the closer relation says it all
         target, other = whole[link.target], whole[link.other] if link.other is not None else None
         if link.kind == "between" and link.other == link.target:
             half = (len(pieces[link.target]) + 1) // 2
             target, other = around(pieces[link.target][:half]), around(pieces[link.target][half:] or [target])
-        if not holds(link.kind, whole[link.subject], target, other):
+        subject_box = whole[link.subject]
+        if not (holds(link.kind, subject_box, target, other) or clears(link.kind, subject_box, target)):
             subject, object_ = things[link.subject].text, things[link.target].text
             notes.append(
                 f"could not place “{subject}” {_SAID[link.kind]} “{object_}”: it contradicts the rest"

@@ -1,7 +1,8 @@
 """Order along two axes: who is left of and above whom, as columns and rows.
 
-Things that stand side by side share a row, things one above the other share a column; that keeps the
-line between them level or upright. A statement that contradicts the earlier ones is refused.
+Things that stand side by side share a row, things one above the other share a column, as far as earlier
+statements allow; that keeps the line between them level or upright. A statement that contradicts the
+earlier ones is refused.
 """
 
 from __future__ import annotations
@@ -94,10 +95,10 @@ class Ranks:
         along, across = self._along(axis)
         if along.find(first) == along.find(second) or along.reaches(second, first):
             return False
-        if across.ordered(first, second) or self._would_merge(along, across, first, second):
-            return False
         along.put_before(first, second)
-        across.equate(first, second)
+        # "A left of B, and C above them": C cannot share a column with both, so one line is a diagonal.
+        if not (across.ordered(first, second) or self._would_merge(along, across, first, second)):
+            across.equate(first, second)
         self._group.equate(first, second)
         return True
 

@@ -23,6 +23,13 @@ def over(first: Rect, second: Rect) -> bool:
     return first.y1 <= second.y0 + 1e-6 and dy > abs(dx)
 
 
+def clears(kind: Kind, first: Rect, second: Rect) -> bool:
+    """Whether `first` is wholly left of (or above) `second`, be it on a slant."""
+    if kind == "left":
+        return first.x1 <= second.x0 + 1e-6
+    return kind == "above" and first.y1 <= second.y0 + 1e-6
+
+
 def meets(first: Rect, second: Rect) -> bool:
     """Whether two rectangles overlap or nearly touch."""
     return (

@@ -8,7 +8,7 @@ from lib_ranni.planner.builtin.layout_rects import Rect
 from lib_ranni.planner.builtin.lexicon import load
 from lib_ranni.planner.builtin.story import Thing
 
-GAP = 0.12
+GAP = 0.25
 """Space between neighbors, in units of a medium-sized thing."""
 
 LARGE, SMALL = 1.2, 0.8
