@@ -28,8 +28,14 @@ def _changed(panel: Panel, element: Element, **changes: Any) -> Panel:
         changed = with_fields(element, **changes)
     except (ValueError, TypeError) as error:
         raise EditError(f"element {element.id!r} cannot be changed so: {error}") from error
-    elements = tuple(changed if e.id == element.id else e for e in panel.elements)
-    return with_fields(panel, elements=elements)
+    return _with_elements(panel, tuple(changed if e.id == element.id else e for e in panel.elements))
+
+
+def _with_elements(panel: Panel, elements: tuple[Element, ...]) -> Panel:
+    """The panel with other elements, marked as edited if they are other ones."""
+    if elements == panel.elements:
+        return panel
+    return with_fields(panel, elements=elements, provenance=with_fields(panel.provenance, edited=True))
 
 
 def add(panel: Panel, description: str, box: Box | None = None, **fields: Any) -> Panel:
@@ -38,7 +44,7 @@ def add(panel: Panel, description: str, box: Box | None = None, **fields: Any) -
         element = Element(
             id=panel.fresh_id(), description=description, box=box or geometry.free_box(panel), **fields
         )
-        return with_fields(panel, elements=(*panel.elements, element))
+        return _with_elements(panel, (*panel.elements, element))
     except (ValueError, TypeError) as error:
         raise EditError(f"this element cannot be added: {error}") from error
 
@@ -46,7 +52,7 @@ def add(panel: Panel, description: str, box: Box | None = None, **fields: Any) -
 def remove(panel: Panel, element_id: str) -> Panel:
     """The panel without this element."""
     element = _open_element(panel, element_id)
-    return with_fields(panel, elements=tuple(e for e in panel.elements if e.id != element.id))
+    return _with_elements(panel, tuple(e for e in panel.elements if e.id != element.id))
 
 
 def replace(panel: Panel, element_id: str, description: str) -> Panel:

@@ -40,7 +40,7 @@ def render(panel: Panel, longest_px: int = 512, *, background: Image.Image | Non
     else:
         picture = background.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     for index, element in enumerate(panel.elements):
-        _fill(picture, element, element_color(index), over_picture=background is not None)
+        _fill(picture, element, _tint(element, index), over_picture=background is not None)
     line = max(1, round(min(size) / 160))
     draw = ImageDraw.Draw(picture)
     for index, element in enumerate(panel.elements):
@@ -66,6 +66,14 @@ def mask_picture(mask: Mask) -> Image.Image:
     for number, run in enumerate(mask.runs):
         data += (b"\xff" if number % 2 else b"\x00") * run
     return Image.frombytes("L", (mask.width, mask.height), bytes(data))
+
+
+def _tint(element: Element, index: int) -> Rgb:
+    """What the inside is tinted with: the thing's own color where the panel says it."""
+    if not element.colors:
+        return element_color(index)
+    r, g, b = bytes.fromhex(element.colors[0].removeprefix("#"))
+    return r, g, b
 
 
 def _fill(picture: Image.Image, element: Element, color: Rgb, *, over_picture: bool) -> None:

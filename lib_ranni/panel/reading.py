@@ -121,6 +121,7 @@ def _provenance(value: Any, problems: Problems) -> Provenance:
         prompt=problems.text("provenance.prompt", value.get("prompt", "")),
         seed=problems.whole("provenance.seed", value.get("seed"), 0, MAX_SEED),
         unread=tuple(problems.text(f"provenance.unread[{n}]", text) for n, text in enumerate(unread)),
+        edited=problems.flag("provenance.edited", value.get("edited", False)),
         extra=problems.unknown("provenance", value, _PROVENANCE_FIELDS),
     )
 

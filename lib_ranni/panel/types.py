@@ -159,13 +159,17 @@ class Element(Struct, frozen=True, kw_only=True):
 
 
 class Provenance(Struct, frozen=True):
-    """Where a panel came from: the planner, its model, the user's words, and what it could not read."""
+    """Where a panel came from: the planner, its model, the user's words, and what it could not read.
+
+    `edited` says that the panel has been changed since, so that `prompt` no longer describes it.
+    """
 
     planner: Text = ""
     model: Text = ""
     prompt: Text = ""
     seed: Seed | None = None
     unread: tuple[Text, ...] = ()
+    edited: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 

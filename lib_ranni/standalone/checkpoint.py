@@ -12,6 +12,7 @@ import msgspec
 import torch
 
 from lib_ranni.errors import InputError, ModelError
+from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,16 @@ class Defaults(msgspec.Struct, frozen=True):
     base_ratio: float = 0.2
     feather: float = 0.0
     mode: Literal["attention", "latent"] = "attention"
+    base: str = ""
+    """Base prompt of panels that name no surroundings; empty: the whole prompt, which fits them all."""
+
+    def grounded(self, panel: Panel) -> Panel:
+        """The panel with a base prompt in any case: a full-canvas layer without words draws anything."""
+        if panel.base or not panel.elements:
+            return panel
+        words = ", ".join(element.description for element in panel.elements)
+        base = self.base or ("" if panel.provenance.edited else panel.provenance.prompt) or words
+        return with_fields(panel, base=base)
 
 
 @dataclass(frozen=True, eq=False)

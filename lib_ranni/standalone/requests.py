@@ -66,8 +66,10 @@ class Request(Struct, frozen=True, kw_only=True):
         if self.prompt:
             return self.prompt
         panel = self.panel(image)
+        if panel.provenance.prompt and not panel.provenance.edited:
+            return panel.provenance.prompt
         words = [element.description for element in panel.elements]
-        return panel.provenance.prompt or ", ".join([*words, panel.base] if panel.base else words)
+        return ", ".join([*words, panel.base] if panel.base else words)
 
 
 def checked(request: Request) -> Request:

@@ -72,7 +72,14 @@ def elements(draw: st.DrawFn, ids: st.SearchStrategy[str] = names, **fixed: Any)
 
 
 provenances = st.builds(
-    Provenance, texts, texts, texts, st.none() | seeds, st.lists(texts, max_size=2).map(tuple), extras
+    Provenance,
+    texts,
+    texts,
+    texts,
+    st.none() | seeds,
+    st.lists(texts, max_size=2).map(tuple),
+    st.booleans(),
+    extras,
 )
 
 

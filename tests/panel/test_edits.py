@@ -65,7 +65,10 @@ def test_an_operation_touches_one_element_only(panel: Panel, name: str) -> None:
         after = _OPERATIONS[name](panel, element.id)
         others = [e for e in after.elements if e.id != element.id]
         assert others == [e for e in panel.elements if e.id != element.id]
-        assert with_fields(after, elements=()) == with_fields(panel, elements=())
+        provenance = with_fields(panel.provenance, edited=after.provenance.edited)
+        assert with_fields(after, elements=()) == with_fields(panel, elements=(), provenance=provenance)
+        assert after.provenance.edited or after.elements == panel.elements or panel.provenance.edited
+        assert after.provenance.edited == (panel.provenance.edited or after != panel)
         assert isinstance(check(to_json(after)), Panel)
 
 
@@ -96,7 +99,8 @@ def test_adding_without_a_box_finds_a_free_place() -> None:
 def test_adding_then_removing_changes_nothing(panel: Panel, box: Box) -> None:
     more = edits.add(panel, "a vase", box)
     assert len(more.elements) == len(panel.elements) + 1
-    assert edits.remove(more, more.elements[-1].id) == panel
+    edited = with_fields(panel, provenance=with_fields(panel.provenance, edited=True))
+    assert edits.remove(more, more.elements[-1].id) == edited
 
 
 @pytest.mark.parametrize(

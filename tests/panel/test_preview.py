@@ -201,3 +201,10 @@ def test_a_broken_font_file_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_
     fonts.font_for.cache_clear()
     assert fonts.font_for("broken", 21) is None
     fonts.font_for.cache_clear()
+
+
+def test_the_inside_is_tinted_with_the_colors_the_panel_names() -> None:
+    red = Element(id="e1", description="x", box=Box(0.1, 0.1, 0.9, 0.9), colors=("#ff0000",))
+    r, g, b = render(Panel(elements=(red,)), 200).getpixel((100, 120))
+    assert r > g + 40
+    assert r > b + 40

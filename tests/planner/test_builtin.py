@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lib_ranni.panel.diff import diff
 from lib_ranni.panel.reading import check
-from lib_ranni.panel.types import Panel
+from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.writing import to_document, to_json
 from lib_ranni.planner.builtin import planner
 from lib_ranni.planner.builtin.planner import EMPTY_BASE, BuiltinPlanner
@@ -251,3 +251,36 @@ def test_chinese_relations_and_counts_hold_in_the_boxes() -> None:
         if not all(counts) or report.notes:
             wrong.append(row["prompt"])
     assert len(wrong) <= 4, wrong
+
+
+def _boxes(prompt: str) -> dict[str, Box]:
+    done = finish(BuiltinPlanner().plan(PlanRequest(prompt)))
+    assert done.report.notes == ()
+    assert done.report.unread == ()
+    return {element.description: element.box for element in done.panel.elements}
+
+
+def test_them_means_all_that_were_named() -> None:
+    boxes = _boxes("a red circle to the left of a blue square and a yellow star above them")
+    assert boxes["red circle"].x1 < boxes["blue square"].x0
+    assert boxes["yellow star"].y1 < boxes["red circle"].y0
+    assert boxes["yellow star"].y1 < boxes["blue square"].y0
+    boxes = _boxes("a dog and a cat, and a ball between them")
+    assert boxes["dog"].x1 < boxes["ball"].x0
+    assert boxes["ball"].x1 < boxes["cat"].x0
+
+
+def test_a_thing_named_again_is_the_same_thing() -> None:
+    boxes = _boxes("a red ball and a blue box with a green cup on top of the blue box")
+    assert list(boxes) == ["red ball", "blue box", "green cup"]
+    assert boxes["green cup"].center[1] < boxes["blue box"].center[1]
+    assert list(_boxes("a red car and the blue car")) == ["red car", "blue car"]
+
+
+def test_a_shape_before_a_comma_is_a_thing() -> None:
+    assert list(_boxes("a picture of an orange square, beige background")) == ["orange square"]
+    assert list(_boxes("a cyan cross, a black diamond, beige background")) == ["cyan cross", "black diamond"]
+
+
+def test_a_state_after_a_posture_is_no_thing() -> None:
+    assert list(_boxes("A bath tub sits empty in a white bathroom.")) == ["bath tub empty"]

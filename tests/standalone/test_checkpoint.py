@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lib_ranni.errors import InputError, ModelError
-from lib_ranni.panel.types import Panel
+from lib_ranni.panel import edits
+from lib_ranni.panel.types import Box, Element, Panel, Provenance
 from lib_ranni.standalone.checkpoint import (
     SHAPES,
     Checkpoint,
@@ -279,3 +280,13 @@ def test_small_folders_draw_in_all_modes(sd_folder: Path, xl_folder: Path, famil
         same = recorder.latents_of(request(panel, mode=mode, base_ratio=0.5))
         assert torch.allclose(same, plain, rtol=1e-4, atol=1e-4)
         assert not torch.allclose(recorder.latents_of(request(other, mode=mode)), plain, atol=1e-3)
+
+
+def test_a_panel_without_surroundings_gets_the_checkpoints_or_its_own_words() -> None:
+    item = Element(id="e1", description="red circle", box=Box(0, 0, 0.5, 0.5))
+    planned = Panel(elements=(item,), provenance=Provenance(prompt="a red circle"))
+    assert Defaults(base="plain background").grounded(planned).base == "plain background"
+    assert Defaults().grounded(planned).base == "a red circle"
+    assert Defaults().grounded(edits.replace(planned, "e1", "blue square")).base == "blue square"
+    assert Defaults(base="plain background").grounded(Panel(base="gray", elements=(item,))).base == "gray"
+    assert Defaults(base="plain background").grounded(Panel()) == Panel()

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_ranni.errors import InputError
-from lib_ranni.panel.types import MAX_SEED, Panel, Provenance
+from lib_ranni.panel import edits
+from lib_ranni.panel.types import MAX_SEED, Box, Element, Panel, Provenance
 from lib_ranni.standalone.requests import MAX_BATCH, Request, checked, from_json, to_json
 from lib_ranni.standalone.schedulers import SAMPLERS, make_scheduler
 from tests.panel.strategies import panels, seeds, texts
@@ -189,3 +190,12 @@ def test_every_sampler_keeps_the_checkpoints_schedule(sampler: str) -> None:
 def test_an_unknown_sampler_is_refused_with_the_names() -> None:
     with pytest.raises(InputError, match="euler-a"):
         make_scheduler("nope", {})
+
+
+def test_an_edited_panel_no_longer_speaks_with_the_words_it_was_planned_from() -> None:
+    element = Element(id="e1", description="red circle", box=Box(0, 0, 0.5, 0.5))
+    planned = Panel(base="gray background", elements=(element,), provenance=Provenance(prompt="a red circle"))
+    edited = edits.replace(planned, "e1", "blue square")
+    assert Request(panels=(planned,)).plain_prompt(0) == "a red circle"
+    assert Request(panels=(edited,)).plain_prompt(0) == "blue square, gray background"
+    assert Request(panels=(edited,), prompt="my own words").plain_prompt(0) == "my own words"

@@ -128,7 +128,7 @@ def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]
 
     def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:
         request = Request(
-            panels=tuple(job.panel for job in jobs),
+            panels=tuple(defaults.grounded(job.panel) for job in jobs),
             seeds=tuple(job.seed for job in jobs),
             batch=len(jobs),
             mode=mode,  # type: ignore[arg-type]

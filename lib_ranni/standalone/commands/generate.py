@@ -152,4 +152,5 @@ def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Requ
     elif args.prompt:
         panel = plan(args.prompt, name=args.planner, aspect=request.width / request.height).panel
         request = msgspec.structs.replace(request, panels=(panel,), prompt=args.prompt)
-    return checked(request)
+    grounded = tuple(defaults.grounded(panel) for panel in request.panels)
+    return checked(msgspec.structs.replace(request, panels=grounded))

@@ -43,7 +43,7 @@ def run(args: Namespace) -> int:
     rows: dict[str, tuple[Image.Image, ...]] = {}
     for mode in ("plain", "attention", "latent"):
         request = Request(
-            panels=(panel,),
+            panels=(defaults.grounded(panel),),
             mode=mode,  # type: ignore[arg-type]
             base_ratio=defaults.base_ratio,
             feather=defaults.feather,
