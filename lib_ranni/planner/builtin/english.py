@@ -283,7 +283,7 @@ class EnglishReader(Sentence):
             return True
         self._index = self._noun_end = phrase.end
         known = self._mentioned(phrase)
-        self._arrive(self._make(phrase) if known is None else known)
+        self._arrive(self._make(phrase, self._noun_after(phrase)) if known is None else known)
         return True
 
     def _picture(self, phrase: NounPhrase) -> bool:

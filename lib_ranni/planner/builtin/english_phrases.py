@@ -25,6 +25,9 @@ _MOST_OF = 6
 
 _ADJECTIVE_ENDINGS = ("y", "ing", "ed", "ful", "ous", "ic", "al", "ish", "ive", "less", "ent", "ant", "able")
 
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 1_000_000}
+"""Words that multiply the number before them."""
+
 
 @dataclass
 class NounPhrase:
@@ -84,9 +87,9 @@ class PhraseReader:
                 phrase.determined = True
                 index += 1
             elif (number := number_of(word)) is not None and not self._is_unit(index):
-                dozen = number if self.word(index + 1) != "dozen" else number * 12
-                phrase.count, phrase.determined = dozen, True
-                index += 1 if self.word(index + 1) != "dozen" else 2
+                scale = _SCALES.get(self.word(index + 1), 1)
+                phrase.count, phrase.determined = number * scale, True
+                index += 1 if scale == 1 else 2
             elif word == "half" and self.word(index + 1) in {"a", "dozen"}:
                 phrase.count, phrase.determined = 6, True
                 index += 3 if self.word(index + 1) == "a" else 2

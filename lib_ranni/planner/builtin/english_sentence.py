@@ -25,6 +25,8 @@ _INVERTED: dict[str, tuple[Kind, bool]] = {
 """Relation word -> the link it makes, and whether subject and object change places."""
 
 LINKING = {"and", "&", "plus"}
+_NEVER_NOUNS = frozenset("red yellow green blue purple pink brown black white gray grey cyan".split())
+"""Colors that, unlike orange or peach, name no thing."""
 
 
 class Sentence:
@@ -126,8 +128,25 @@ class Sentence:
         persons = [t for t in self.story.things if self._lexicon.has("persons", t.head)]
         return (persons or self.story.things)[-1]
 
-    def _make(self, phrase: NounPhrase) -> int:
+    def _noun_after(self, phrase: NounPhrase) -> NounPhrase | None:
+        """The phrase that brings the noun of a bare color: "one red and one green apple"."""
+        bare = [self.phrases.word(n) for n in phrase.words]
+        color = len(bare) == 1 and bare[0] in _NEVER_NOUNS
+        if not (color and phrase.determined and self.phrases.word(phrase.end) in LINKING):
+            return None
+        following = self.phrases.phrase(phrase.end + 1)
+        if following is None or not following.determined or len(following.words) < 2:
+            return None
+        return following if self._lexicon.has("colors", self.phrases.word(following.words[0])) else None
+
+    def _make(self, phrase: NounPhrase, noun_after: NounPhrase | None = None) -> int:
         """A new thing from a phrase; returns its index."""
+        if noun_after is not None:
+            index = self._make(noun_after)
+            thing, own = self.story.things[index], [self.phrases.lower[n] for n in phrase.words]
+            rest = [w for w in thing.text.split() if not self._lexicon.has("colors", w.lower())]
+            thing.text, thing.count, thing.colors = " ".join([*own, *rest]), phrase.count, tuple(own)
+            return index
         noun = phrase
         vague_of = phrase.of is not None and bool(phrase.collective)
         if vague_of and phrase.of is not None and phrase.collective in {"pair", "couple"}:
