@@ -25,7 +25,9 @@ _INVERTED: dict[str, tuple[Kind, bool]] = {
 """Relation word -> the link it makes, and whether subject and object change places."""
 
 LINKING = {"and", "&", "plus"}
-_NEVER_NOUNS = frozenset(["red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray", "grey", "cyan"])
+_NEVER_NOUNS = frozenset(
+    ("red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray", "grey", "cyan")
+)
 """Colors that, unlike orange or peach, name no thing."""
 
 
