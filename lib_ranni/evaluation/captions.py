@@ -137,6 +137,24 @@ def _background(scene: Scene, text: str, rng: Random) -> str:
     return f"{text} on a plain background"
 
 
+def object_text(item: SceneObject, rng: Random) -> str:
+    """One object by itself, as an element's description names it."""
+    return _singular(item, rng)
+
+
+def background_text(scene: Scene, rng: Random) -> str:
+    """The background alone, as a base prompt names it."""
+    color = scene.background
+    wordings = (
+        f"on a {color} background",
+        f"{color} background",
+        f"on a plain {color} background",
+        f"plain {color} background",
+        "plain background",
+    )
+    return rng.choice(wordings)
+
+
 def caption(scene: Scene, rng: Random) -> str:
     """One caption that is true of the scene; every choice of words comes from `rng`."""
     color = scene.background

@@ -12,26 +12,52 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib_ranni.standalone.training.regions import Regions
+
 FUSED_FROM = 256
 """Keys from which the fused float32 kernel wins over plain matrix products."""
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return ((query @ key.transpose(-1, -2)) * scale).softmax(-1) @ value
+
+
+def _with_regions(attn: Any, query: Tensor, mixed: Tensor, regions: Regions) -> Tensor:
+    """Answers (B, heads, N, d) whose first R rows also hear the texts of their regions."""
+    rows = len(regions.texts)
+    shares = regions.maps[query.shape[2]].to(mixed.dtype)[:, :, None, :, None]
+    parts = (attn.to_k(regions.context), attn.to_v(regions.context))
+    key, value = (x.unflatten(2, (attn.heads, -1)).transpose(1, 2)[regions.texts] for x in parts)
+    with torch.autocast(query.device.type, enabled=False):
+        own = _attend(query[:rows, None], key, value, attn.scale)
+        heard = shares[:, 0] * mixed[:rows] + (shares[:, 1:] * own).sum(1)
+    return torch.cat([heard.to(mixed.dtype), mixed[rows:]])
 
 
 class NarrowHeads:
     """A diffusers attention processor: the same function as the default one, computed otherwise."""
 
     def __call__(
-        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        regions: Regions | None = None,
+        **_: Any,
     ) -> Tensor:
         """(B, N, C) tokens, attending to themselves or to (B, L, D) hidden states, to (B, N, C)."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         parts = (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         query, key, value = (x.unflatten(2, (attn.heads, -1)).transpose(1, 2) for x in parts)
         with torch.autocast(query.device.type, enabled=False):
-            if key.shape[2] >= FUSED_FROM:
+            if query.device.type != "cpu":
+                mixed = F.scaled_dot_product_attention(query, key, value)
+            elif key.shape[2] >= FUSED_FROM:
                 mixed = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
             else:
-                scores = (query @ key.transpose(-1, -2)) * attn.scale
-                mixed = scores.softmax(-1) @ value
+                mixed = _attend(query, key, value, attn.scale)
+        if regions is not None and encoder_hidden_states is not None:
+            mixed = _with_regions(attn, query, mixed, regions)
         out = mixed.to(query.dtype).transpose(1, 2).flatten(2)
         result: Tensor = attn.to_out[1](attn.to_out[0](out))
         return result

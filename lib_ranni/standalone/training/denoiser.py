@@ -26,6 +26,7 @@ from lib_ranni.standalone.training.architecture import (
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.progress import Progress
+from lib_ranni.standalone.training.regions import RegionalCaptions, Regions, regional_captions
 from lib_ranni.standalone.training.tokens import CaptionTokens, with_unknown_words
 
 
@@ -40,6 +41,7 @@ class DenoiserRecipe(msgspec.Struct, frozen=True):
     ema: float = 0.9995
     drop_caption: float = 0.1
     unknown_words: float = 0.08
+    regional: float = 0.35
     save_every: int = 250
     seed: int = 7
 
@@ -58,10 +60,20 @@ class Denoiser(torch.nn.Module):
         self.unet = make_unet()
         self.text = make_text_encoder(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
 
-    def forward(self, noisy: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        ids: torch.Tensor,
+        regional: RegionalCaptions | None = None,
+    ) -> torch.Tensor:
         """(B, 4, h, w), (B,), token ids (B, 77) to v (B, 4, h, w)."""
-        context = self.text(ids).last_hidden_state
-        return self.unet(noisy, timesteps, context).sample
+        if regional is None:
+            return self.unet(noisy, timesteps, self.text(ids).last_hidden_state).sample
+        hidden = self.text(torch.cat([ids, regional.ids])).last_hidden_state
+        context, own = hidden[: len(ids)], hidden[len(ids) :]
+        regions = Regions(own, regional.texts, regional.maps)
+        return self.unet(noisy, timesteps, context, cross_attention_kwargs={"regions": regions}).sample
 
 
 def alphas_cumprod() -> torch.Tensor:
@@ -84,18 +96,25 @@ def _captions(data: LatentSet, rows: list[int], recipe: DenoiserRecipe, rng: Ran
 
 
 def _loss(
-    model: Denoiser, clean: torch.Tensor, ids: torch.Tensor, alphas: torch.Tensor, generator: torch.Generator
+    model: Denoiser,
+    clean: torch.Tensor,
+    ids: torch.Tensor,
+    alphas: torch.Tensor,
+    generator: torch.Generator,
+    regional: RegionalCaptions | None = None,
 ) -> torch.Tensor:
     count = len(clean)
-    # One timestep from each of `count` equal slices: the batch always covers the whole schedule.
-    u = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    # One timestep from each of `count` equal slices: the batch always covers the whole schedule. They are
+    # shuffled because the regional rows come first.
+    order = torch.randperm(count, generator=generator)
+    u = (order + torch.rand(count, generator=generator)) / count
     timesteps = (u * TIMESTEPS).long().to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     a = alphas[timesteps].view(-1, 1, 1, 1)
     noisy = a.sqrt() * clean + (1 - a).sqrt() * noise
     target = a.sqrt() * noise - (1 - a).sqrt() * clean
     with torch.autocast(clean.device.type, torch.bfloat16):
-        predicted = model(noisy, timesteps, ids)
+        predicted = model(noisy, timesteps, ids, regional)
     return F.mse_loss(predicted.float(), target)
 
 
@@ -110,8 +129,7 @@ def train_denoiser(
     tokens = CaptionTokens(tokenizer)
     alphas = alphas_cumprod().to(device)
     model = Denoiser(tokenizer).to(device)
-    if device.type == "cpu":
-        model.unet.set_attn_processor(NarrowHeads())
+    model.unet.set_attn_processor(NarrowHeads())
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=0.0, weight_decay=0.01, betas=(0.9, 0.99), foreach=True
     )
@@ -129,10 +147,16 @@ def train_denoiser(
             data.refresh()
         rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
         clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
-        ids = tokens(_captions(data, rows, recipe, rng)).to(device)
+        captions = _captions(data, rows, recipe, rng)
+        regional = None
+        if (few := round(recipe.batch * recipe.regional)) > 0:
+            scenes = [data.scenes[row] for row in rows[:few]]
+            captions[:few], regional = regional_captions(scenes, tokens, rng)
+            regional = regional.to(device)
+        ids = tokens(captions).to(device)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        loss = _loss(model, clean, ids, alphas, generator)
+        loss = _loss(model, clean, ids, alphas, generator, regional)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
