@@ -1,4 +1,4 @@
-"""For all tests: no network but this machine's own, and property tests that a busy machine does not fail."""
+"""For all tests: one thread, no network but this machine's own, and no deadlines in property tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -14,6 +15,12 @@ settings.register_profile(
 settings.load_profile("ranni")
 
 _LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Networks as small as ours only lose time on several threads, all the more on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

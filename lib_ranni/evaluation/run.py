@@ -45,11 +45,6 @@ class Outcome(Struct, frozen=True):
     seconds: float
 
 
-def one_by_one(draw: Draw) -> DrawMany:
-    """A batch drawer that draws its pictures singly."""
-    return lambda jobs, mode: [draw(job.prompt, job.panel, mode, job.seed) for job in jobs]
-
-
 def _quiet(what: str, done: int, total: int) -> None:
     return None
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from typing import TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 def text(word: str) -> str:
@@ -14,29 +17,22 @@ def text(word: str) -> str:
 
 def bounded_int(low: int, high: int) -> Callable[[str], int]:
     """A whole number in low..high."""
-
-    def convert(word: str) -> int:
-        try:
-            value = int(word)
-        except ValueError:
-            raise ArgumentTypeError(f"{word!r} is not a whole number") from None
-        if not low <= value <= high:
-            raise ArgumentTypeError(f"{value} is not in {low}..{high}")
-        return value
-
-    return convert
+    return _bounded(int, "a whole number", low, high)
 
 
 def bounded_float(low: float, high: float) -> Callable[[str], float]:
     """A number in low..high."""
+    return _bounded(float, "a number", low, high)
 
-    def convert(word: str) -> float:
+
+def _bounded(read: Callable[[str], Number], kind: str, low: Number, high: Number) -> Callable[[str], Number]:
+    def convert(word: str) -> Number:
         try:
-            value = float(word)
+            value = read(word)
         except ValueError:
-            raise ArgumentTypeError(f"{word!r} is not a number") from None
+            raise ArgumentTypeError(f"{word!r} is not {kind}") from None
         if not low <= value <= high:
-            raise ArgumentTypeError(f"{word} is not in {low:g}..{high:g}")
+            raise ArgumentTypeError(f"{word} is not in {low:.16g}..{high:.16g}")
         return value
 
     return convert

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from lib_ranni.errors import InputError, ModelError
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
+from lib_ranni.standalone.requests import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "models" / "shapes"
@@ -43,6 +44,13 @@ class Defaults(msgspec.Struct, frozen=True):
         words = ", ".join(element.description for element in panel.elements)
         base = self.base or ("" if panel.provenance.edited else panel.provenance.prompt) or words
         return with_fields(panel, base=base)
+
+    def request(self, panels: Sequence[Panel], **given: Any) -> Request:
+        """A request to draw these panels, grounded, with the given fields over the defaults."""
+        own = {"width": self.size, "height": self.size}
+        own |= {name: getattr(self, name) for name in ("mode", "base_ratio", "feather")}
+        own |= {name: getattr(self, name) for name in ("steps", "cfg", "sampler")}
+        return Request(panels=tuple(self.grounded(panel) for panel in panels), **own | given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
 from lib_ranni.standalone.checkpoint import Checkpoint
+from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler
 
@@ -55,91 +56,11 @@ class Engine:
         request = checked(request)
         started = time.perf_counter()
         self.checkpoint.encoder.forget(above=MAX_TEXTS)
-        seeds = tuple(request.seed_of(n) for n in range(request.batch))
-        panels = [self._texts(request, n) for n in range(request.batch)]
-        guide = make_guide(request.mode, panels, request.cfg)
-        guided = request.mode == "attention"
-        session = GuidanceSession(self.checkpoint.unet, panels) if guided else None
-        with session if session is not None else nullcontext():
-            latents = self._sample(request, seeds, guide, session, on_step)
+        latents = _Sampling(self.checkpoint, request).run(on_step)
         images = self._decode(latents)
+        seeds = tuple(request.seed_of(n) for n in range(request.batch))
         seconds = time.perf_counter() - started
         return Generation(request, images, seeds, seconds, _warnings(request))
-
-    def _texts(self, request: Request, image: int) -> PanelTexts:
-        """A picture's panel, encoded. In plain mode that is one text and no elements."""
-        encode = self.checkpoint.encoder.encode
-        panel = request.panel(image)
-        plain = request.mode == "plain"
-        elements = () if plain else panel.elements
-        negative = _joined(request.negative, panel.negative)
-        own = [_joined(negative, element.negative) if element.negative else None for element in elements]
-        return PanelTexts(
-            elements,
-            tuple(encode(element.description) for element in elements),
-            tuple(None if text is None else encode(text, negative=True) for text in own),
-            encode(request.plain_prompt(image) if plain else panel.base),
-            encode(negative, negative=True),
-            request.mixing,
-        )
-
-    def _sample(
-        self,
-        request: Request,
-        seeds: tuple[int, ...],
-        guide: Guide,
-        session: GuidanceSession | None,
-        on_step: OnStep | None,
-    ) -> Tensor:
-        device = self.checkpoint.device
-        scheduler = make_scheduler(request.sampler, self.checkpoint.scheduler)
-        scheduler.set_timesteps(request.steps, device=device)
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
-        latents = noise.to(device) * scheduler.init_noise_sigma
-        total = len(scheduler.timesteps)
-        for step, timestep in enumerate(scheduler.timesteps):
-            progress = step / total
-            scaled = scheduler.scale_model_input(latents, timestep)
-            rows = guide.rows(progress, (latents.shape[-2], latents.shape[-1]))
-            predictions = self._predict(scaled, timestep, rows, progress, session, request)
-            combined = guide.combine(predictions, progress)
-            extra = {"generator": generators} if _takes_generator(scheduler) else {}
-            latents = scheduler.step(combined, timestep, latents, **extra).prev_sample
-            if on_step is not None:
-                on_step(step + 1, total)
-        return latents
-
-    def _predict(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        rows: list[Row],
-        progress: float,
-        session: GuidanceSession | None,
-        request: Request,
-    ) -> Tensor:
-        """The UNet's prediction for each row, float32; rows of equal text length share a call."""
-        out: list[Tensor | None] = [None] * len(rows)
-        for call in _calls(rows):
-            part = [rows[n] for n in call]
-            if session is not None:
-                session.assign(part, progress)
-            x = latents[[row.image for row in part]].to(self.checkpoint.dtype)
-            context = torch.stack([row.text.context for row in part])
-            predicted = self.checkpoint.unet(x, timestep, context, **self._added(part, request)).sample
-            for n, prediction in zip(call, predicted.float(), strict=True):
-                out[n] = prediction
-        return torch.stack([prediction for prediction in out if prediction is not None])
-
-    def _added(self, rows: list[Row], request: Request) -> dict[str, Any]:
-        """Stable Diffusion XL's further conditions: pooled text, and the picture's size as its own."""
-        if self.checkpoint.kind != "sdxl":
-            return {}
-        pooled = torch.stack([row.text.pooled for row in rows if row.text.pooled is not None])
-        height, width = request.height, request.width
-        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(rows)).to(pooled)
-        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae
@@ -152,12 +73,87 @@ class Engine:
         return tuple(images)
 
 
+class _Sampling:
+    """One generation under way: what all of its steps share."""
+
+    def __init__(self, checkpoint: Checkpoint, request: Request) -> None:
+        self._checkpoint = checkpoint
+        self._request = request
+        panels = [_panel_texts(checkpoint.encoder, request, n) for n in range(request.batch)]
+        self._guide: Guide = make_guide(request.mode, panels, request.cfg)
+        self._session = GuidanceSession(checkpoint.unet, panels) if request.mode == "attention" else None
+        self._scheduler = make_scheduler(request.sampler, checkpoint.scheduler)
+        self._conditions: dict[tuple[int, ...], dict[str, Any]] = {}
+
+    def run(self, on_step: OnStep | None) -> Tensor:
+        """The latents (batch, 4, h, w) of the finished pictures."""
+        request, scheduler = self._request, self._scheduler
+        scheduler.set_timesteps(request.steps, device=self._checkpoint.device)
+        generators = [torch.Generator("cpu").manual_seed(request.seed_of(n)) for n in range(request.batch)]
+        noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
+        latents = noise.to(self._checkpoint.device) * scheduler.init_noise_sigma
+        stochastic = "generator" in inspect.signature(scheduler.step).parameters
+        extra = {"generator": generators} if stochastic else {}
+        total = len(scheduler.timesteps)
+        with self._session if self._session is not None else nullcontext():
+            for step, timestep in enumerate(scheduler.timesteps):
+                predicted = self._predict(latents, timestep, step / total)
+                latents = scheduler.step(predicted, timestep, latents, **extra).prev_sample
+                if on_step is not None:
+                    on_step(step + 1, total)
+        return latents
+
+    def _predict(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
+        """The guided prediction for each picture, float32; rows of equal text length share a UNet call."""
+        scaled = self._scheduler.scale_model_input(latents, timestep)
+        rows = self._guide.rows(progress, (latents.shape[-2], latents.shape[-1]))
+        out: dict[int, Tensor] = {}
+        for call in _calls(rows):
+            part = [rows[n] for n in call]
+            if self._session is not None:
+                self._session.assign(part, progress)
+            x = scaled[[row.image for row in part]].to(self._checkpoint.dtype)
+            predicted = self._checkpoint.unet(x, timestep, **self._condition(part)).sample
+            out.update(zip(call, predicted.float(), strict=True))
+        return self._guide.combine(torch.stack([out[n] for n in range(len(rows))]), progress)
+
+    def _condition(self, rows: list[Row]) -> dict[str, Any]:
+        """The UNet's text arguments for these rows, stacked once for all steps that have the same rows."""
+        key = tuple(id(row.text) for row in rows)
+        if key not in self._conditions:
+            context = torch.stack([row.text.context for row in rows])
+            self._conditions[key] = {"encoder_hidden_states": context, **self._added(rows)}
+        return self._conditions[key]
+
+    def _added(self, rows: list[Row]) -> dict[str, Any]:
+        """Stable Diffusion XL's further conditions: pooled text, and the picture's size as its own."""
+        if self._checkpoint.kind != "sdxl":
+            return {}
+        pooled = torch.stack([row.text.pooled for row in rows if row.text.pooled is not None])
+        height, width = self._request.height, self._request.width
+        sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(rows)).to(pooled)
+        return {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": sizes}}
+
+
+def _panel_texts(encoder: Encoder, request: Request, image: int) -> PanelTexts:
+    """A picture's panel, encoded. In plain mode that is one text and no elements."""
+    panel = request.panel(image)
+    plain = request.mode == "plain"
+    elements = () if plain else panel.elements
+    negative = _joined(request.negative, panel.negative)
+    own = [_joined(negative, element.negative) if element.negative else None for element in elements]
+    return PanelTexts(
+        elements,
+        tuple(encoder.encode(element.description) for element in elements),
+        tuple(None if text is None else encoder.encode(text, negative=True) for text in own),
+        encoder.encode(request.plain_prompt(image) if plain else panel.base),
+        encoder.encode(negative, negative=True),
+        request.mixing,
+    )
+
+
 def _joined(*prompts: str) -> str:
     return ", ".join(prompt for prompt in prompts if prompt)
-
-
-def _takes_generator(scheduler: Any) -> bool:
-    return "generator" in inspect.signature(scheduler.step).parameters
 
 
 def _calls(rows: list[Row]) -> list[list[int]]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lib_ranni.evaluation.contact_sheet import contact_sheet, wrapped
 from lib_ranni.evaluation.report import as_json, error_ratio, summarize, table
-from lib_ranni.evaluation.run import Job, Outcome, one_by_one, run_suite
+from lib_ranni.evaluation.run import Job, Outcome, run_suite
 from lib_ranni.evaluation.scenes import Scene, SceneObject, render
 from lib_ranni.evaluation.suite import CATEGORIES, Entry, limited, load_suite
 from lib_ranni.panel.fonts import text_picture
@@ -73,17 +73,6 @@ def test_run_batches_and_reports_progress() -> None:
     run_suite(ENTRIES, ["plain"], counting, plan, lambda *news: told.append(news), batch=4)
     assert sizes == [4, 4, 2]
     assert told[-4:] == [("plan", 10, 10), ("plain", 4, 10), ("plain", 8, 10), ("plain", 10, 10)]
-
-
-def test_one_by_one_hands_over_each_job() -> None:
-    calls = []
-
-    def draw(prompt: str, panel: Panel, mode: str, seed: int) -> Image.Image:
-        calls.append((prompt, mode, seed))
-        return Image.new("RGB", (64, 64))
-
-    run_suite(ENTRIES[:2], ["latent"], one_by_one(draw), plan)
-    assert calls == [(e.prompt, "latent", e.seed) for e in ENTRIES[:2]]
 
 
 def test_summary(outcomes: list[Outcome]) -> None:

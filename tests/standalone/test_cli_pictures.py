@@ -10,7 +10,11 @@ import pytest
 from PIL import Image
 
 from lib_ranni.panel.reading import load
-from lib_ranni.standalone.metadata import read_png
+from lib_ranni.panel.types import with_fields
+from lib_ranni.standalone.checkpoint import Checkpoint
+from lib_ranni.standalone.engine import Engine
+from lib_ranni.standalone.metadata import read_png, save_png
+from lib_ranni.standalone.requests import Request
 from tests.standalone.drawing import difference, two
 from tests.standalone.running import FAST, PROMPT, Run, descriptions
 
@@ -33,6 +37,17 @@ def test_generate_draws_a_picture_again(run: Run, tmp_path: Path) -> None:
     with Image.open(first) as one, Image.open(again) as other:
         assert difference(one, other) <= 1
     assert read_png(Path(first)) == read_png(Path(again))
+
+
+def test_generate_keeps_an_empty_base_when_it_draws_again(run: Run, checkpoint: Checkpoint) -> None:
+    drawn = Engine(checkpoint).generate(
+        Request(panels=(with_fields(two(), base=""),), steps=2, width=64, height=64, seed=5)
+    )
+    save_png(drawn.images[0], Path("empty.png"), drawn.request, 0)
+    again = run("generate", "--from", "empty.png", "--json")
+    with Image.open(again.json["images"][0]) as other:
+        assert difference(drawn.images[0], other) <= 1
+    assert not again.json["panel"].get("base")
 
 
 def test_generate_again_with_changes(run: Run) -> None:

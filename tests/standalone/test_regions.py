@@ -37,9 +37,7 @@ def test_boxes_hold_their_object_and_keep_clear_of_the_others() -> None:
             box, own = _loose(item, others, rng), tight[index]
             assert box.x0 <= own.x0 < own.x1 <= box.x1
             assert box.y0 <= own.y0 < own.y1 <= box.y1
-            assert all(
-                box.x1 <= o.x0 or o.x1 <= box.x0 or box.y1 <= o.y0 or o.y1 <= box.y0 for o in others
-            )
+            assert all(box.x1 <= o.x0 or o.x1 <= box.x0 or box.y1 <= o.y0 or o.y1 <= box.y0 for o in others)
             checked += 1
     assert checked > 200
 

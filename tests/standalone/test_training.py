@@ -14,6 +14,7 @@ from lib_ranni.standalone.checkpoint import TOKENIZER, load_checkpoint
 from lib_ranni.standalone.training import autoencoder, checkpointing, denoiser, latents, publish, recipes
 from lib_ranni.standalone.training.autoencoder import AutoencoderRecipe, reconstruction_error
 from lib_ranni.standalone.training.denoiser import DenoiserRecipe
+from lib_ranni.standalone.training.noise_levels import ExpectedLoss
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import RECIPES, Recipe, train
 from tests.standalone.drawing import Recorder, request
@@ -125,6 +126,20 @@ def test_the_autoencoder_is_measured(finished: Path) -> None:
     model = autoencoder.make_autoencoder()
     model.load_state_dict(state["model"])
     assert 0 < reconstruction_error(model.eval(), count=2) < 1
+
+
+def test_rows_weigh_by_what_their_noise_level_leaves_to_learn() -> None:
+    expected = ExpectedLoss()
+    timesteps = torch.tensor([990, 500, 990, 500])
+    assert torch.equal(expected.weights(timesteps, 2), torch.ones(4))
+    for _ in range(1000):
+        expected.update(timesteps, 2, torch.tensor([0.1, 0.05, 0.4, 0.05]))
+    weights = expected.weights(timesteps, 2)
+    assert weights / weights[1] == pytest.approx([0.5, 1.0, 0.125, 1.0], rel=0.01)
+    assert weights.mean() == pytest.approx(1.0)
+    resumed = ExpectedLoss(expected.table.clone())
+    assert torch.equal(resumed.weights(timesteps, 2), weights)
+    assert resumed.weights(torch.tensor([0, 999]), 0).tolist() == pytest.approx([0.571, 1.429], abs=0.01)
 
 
 def test_the_schedule_is_stable_diffusions() -> None:

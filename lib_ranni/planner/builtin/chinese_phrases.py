@@ -18,23 +18,9 @@ from lib_ranni.planner.builtin.chinese_words import (
     opening,
 )
 from lib_ranni.planner.builtin.english import read_english
-from lib_ranni.planner.builtin.story import MAX_COUNT, Kind, Link, Spot, Story, Thing
+from lib_ranni.planner.builtin.story import LINKS, MAX_COUNT, Kind, Link, Spot, Story, Thing
 
-_LINKS: dict[str, tuple[Kind, bool]] = {
-    "left": ("left", False),
-    "right": ("left", True),
-    "above": ("above", False),
-    "below": ("above", True),
-    "on": ("on", False),
-    "under": ("under", False),
-    "front": ("front", False),
-    "behind": ("front", True),
-    "next": ("next", False),
-    "inside": ("inside", False),
-    "middle": ("inside", False),
-    "hold": ("hold", False),
-}
-"""Place word's meaning -> the link it makes, and whether subject and object change places."""
+_LINKS: dict[str, tuple[Kind, bool]] = {**LINKS, "middle": ("inside", False), "ride": ("on", False)}
 
 _PRONOUNS = {"它", "他", "她", "它们", "他们", "她们", "其", "此"}
 _LIST = re.compile(r"、|，|,|和(?![服平尚谐])|与|以及|及|还有|跟|并且|&| and ")
@@ -173,7 +159,7 @@ class Phrases:
         elif (match := patterns["spot"].match(text)) is not None:
             thing.spot = spot_of(match)
         elif (match := patterns["hold"].match(text)) is not None and not is_attribute(match["b"]):
-            relation = "ride" if match["v"] in chinese().sets["riding"] else "holds"
+            relation = "ride" if match["v"] in chinese().sets["riding"] else "hold"
             links.append((relation, self.things(match["b"].replace(AND, "和"))))
         elif (match := patterns["place"].match(text)) is not None:
             self._placed(links, match)
@@ -235,10 +221,6 @@ class Phrases:
         if relation in {"between", "middle"} and self._between(subjects, targets):
             return
         kind, swap = _LINKS.get(relation, ("next", False))
-        if relation == "ride":
-            kind, swap = "on", False
-        elif relation == "holds":
-            kind, swap = "hold", True
         for subject in subjects:
             for target in targets:
                 if subject == target:
@@ -281,7 +263,7 @@ class Phrases:
             return None
         verb = match["v"] or match["doing"] or match["bare"]
         riding = verb in chinese().sets["riding"]
-        return Held(match["a"], "ride" if riding else "holds", verb, match["b"])
+        return Held(match["a"], "ride" if riding else "hold", verb, match["b"])
 
 
 def spot_of(match: re.Match[str]) -> Spot | None:

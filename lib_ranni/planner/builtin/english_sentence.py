@@ -7,22 +7,7 @@ from typing import Literal
 from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
 from lib_ranni.planner.builtin.english_places import PlaceReader
 from lib_ranni.planner.builtin.english_words import english, singular, tokenize
-from lib_ranni.planner.builtin.story import MAX_COUNT, Kind, Link, Spot, Story, Thing
-
-_INVERTED: dict[str, tuple[Kind, bool]] = {
-    "left": ("left", False),
-    "right": ("left", True),
-    "above": ("above", False),
-    "below": ("above", True),
-    "on": ("on", False),
-    "under": ("under", False),
-    "next": ("next", False),
-    "front": ("front", False),
-    "behind": ("front", True),
-    "inside": ("inside", False),
-    "hold": ("hold", True),
-}
-"""Relation word -> the link it makes, and whether subject and object change places."""
+from lib_ranni.planner.builtin.story import LINKS, MAX_COUNT, Link, Spot, Story, Thing
 
 LINKING = {"and", "&", "plus"}
 _NEVER_NOUNS = frozenset(
@@ -247,7 +232,7 @@ class Sentence:
         self._list, self._anded, self._comma = [index], False, False
 
     def _link(self, relation: str, subjects: list[int], target: int) -> None:
-        kind, swap = _INVERTED[relation]
+        kind, swap = LINKS[relation]
         for subject in subjects:
             if subject != target:
                 pair = (target, subject) if swap else (subject, target)

@@ -9,6 +9,21 @@ Kind = Literal["left", "above", "on", "under", "next", "between", "front", "insi
 """`left`, `above`, `on`, `under`, `front`, `inside`: the subject is that of (or in) the object;
 `hold`: the subject is held by the object."""
 
+LINKS: dict[str, tuple[Kind, bool]] = {
+    "left": ("left", False),
+    "right": ("left", True),
+    "above": ("above", False),
+    "below": ("above", True),
+    "on": ("on", False),
+    "under": ("under", False),
+    "next": ("next", False),
+    "front": ("front", False),
+    "behind": ("front", True),
+    "inside": ("inside", False),
+    "hold": ("hold", True),
+}
+"""What a word says of a subject and an object -> the link it makes, and whether they change places in it."""
+
 MAX_COUNT = 24
 """More of one thing than this becomes a single element that is described as many."""
 

@@ -121,25 +121,15 @@ def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]
     """Draws jobs as one batch: each picture has its own panel and seed."""
     from lib_ranni.standalone.checkpoint import load_checkpoint
     from lib_ranni.standalone.engine import Engine
-    from lib_ranni.standalone.requests import Request
 
     checkpoint = load_checkpoint(args.model)
-    engine, defaults = Engine(checkpoint), checkpoint.defaults
+    engine = Engine(checkpoint)
+    given = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg")}
+    given = {name: value for name, value in given.items() if value is not None}
 
     def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:
-        request = Request(
-            panels=tuple(defaults.grounded(job.panel) for job in jobs),
-            seeds=tuple(job.seed for job in jobs),
-            batch=len(jobs),
-            mode=mode,  # type: ignore[arg-type]
-            base_ratio=defaults.base_ratio if args.base_ratio is None else args.base_ratio,
-            feather=defaults.feather,
-            steps=args.steps or defaults.steps,
-            cfg=defaults.cfg if args.cfg is None else args.cfg,
-            sampler=defaults.sampler,
-            width=defaults.size,
-            height=defaults.size,
-        )
+        panels, seeds = [job.panel for job in jobs], tuple(job.seed for job in jobs)
+        request = checkpoint.defaults.request(panels, mode=mode, seeds=seeds, batch=len(jobs), **given)
         return list(engine.generate(request).images)
 
     return draw

@@ -23,6 +23,9 @@ SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow
 MODES = ("plain", "attention", "latent")
 OVERLAPS = ("front", "blend")
 
+GIVEN = ("mode", "base_ratio", "feather", "overlap", "negative", "steps", "cfg", "sampler", "batch")
+"""Arguments that are fields of a request under the same name."""
+
 
 def register(parser: ArgumentParser) -> None:
     """Add the arguments. What is left out comes from the checkpoint's `defaults.json`."""
@@ -109,48 +112,26 @@ def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Requ
     """What the arguments say, over the request being drawn again, over the checkpoint's defaults."""
     import msgspec
 
-    from lib_ranni.standalone.requests import Request, checked
+    from lib_ranni.standalone.requests import checked
 
-    if again is None:
-        side = defaults.size
-        again = Request(
-            panels=(Panel(),),
-            mode=defaults.mode,
-            base_ratio=defaults.base_ratio,
-            feather=defaults.feather,
-            steps=defaults.steps,
-            cfg=defaults.cfg,
-            sampler=defaults.sampler,
-            seed=SystemRandom().randrange(MAX_SEED + 1),
-            width=side,
-            height=side,
-        )
-    given = {
-        name: getattr(args, name)
-        for name in (
-            "mode",
-            "base_ratio",
-            "feather",
-            "overlap",
-            "negative",
-            "steps",
-            "cfg",
-            "sampler",
-            "batch",
-        )
-        if getattr(args, name) is not None
-    }
+    given = {name: getattr(args, name) for name in GIVEN if getattr(args, name) is not None}
     if args.seed is not None:
         given["seed"] = args.seed if args.seed >= 0 else SystemRandom().randrange(MAX_SEED + 1)
     if args.size is not None:
         given["width"], given["height"] = args.size
     if args.model is not None:
         given["model"] = str(args.model)
-    request = msgspec.structs.replace(again, **given)
-    if args.panel:
-        request = msgspec.structs.replace(request, panels=(load_panel(args.panel),), prompt=args.prompt)
-    elif args.prompt:
-        panel = plan(args.prompt, name=args.planner, aspect=request.width / request.height).panel
-        request = msgspec.structs.replace(request, panels=(panel,), prompt=args.prompt)
-    grounded = tuple(defaults.grounded(panel) for panel in request.panels)
-    return checked(msgspec.structs.replace(request, panels=grounded))
+    if again is None:
+        request = defaults.request([], **{"seed": SystemRandom().randrange(MAX_SEED + 1), **given})
+    else:
+        # Its panels are drawn as they were: an empty base stays empty.
+        request = msgspec.structs.replace(again, **given)
+    if args.panel or args.prompt:
+        panel = load_panel(args.panel) if args.panel else _planned(args, request)
+        panels = (defaults.grounded(panel),)
+        request = msgspec.structs.replace(request, panels=panels, prompt=args.prompt)
+    return checked(request)
+
+
+def _planned(args: Namespace, request: Request) -> Panel:
+    return plan(args.prompt, name=args.planner, aspect=request.width / request.height).panel

@@ -32,28 +32,16 @@ def run(args: Namespace) -> int:
     from lib_ranni.standalone.checkpoint import load_checkpoint
     from lib_ranni.standalone.engine import Engine
     from lib_ranni.standalone.metadata import save_png
-    from lib_ranni.standalone.requests import Request
 
     args.out.mkdir(parents=True, exist_ok=True)
     say(f"prompt: {PROMPT}")
     panel = plan(PROMPT).panel
     say("planned:\n" + describe(panel))
     checkpoint = load_checkpoint()
-    defaults, engine = checkpoint.defaults, Engine(checkpoint)
+    engine = Engine(checkpoint)
     rows: dict[str, tuple[Image.Image, ...]] = {}
     for mode in ("plain", "attention", "latent"):
-        request = Request(
-            panels=(defaults.grounded(panel),),
-            mode=mode,  # type: ignore[arg-type]
-            base_ratio=defaults.base_ratio,
-            feather=defaults.feather,
-            steps=defaults.steps,
-            cfg=defaults.cfg,
-            sampler=defaults.sampler,
-            batch=PICTURES,
-            width=defaults.size,
-            height=defaults.size,
-        )
+        request = checkpoint.defaults.request([panel], mode=mode, batch=PICTURES)
         with progress_bar(mode) as advance:
             generation = engine.generate(request, advance)
         say(f"{mode}: {PICTURES} pictures in {generation.seconds:.1f} s")

@@ -94,67 +94,62 @@ def make_text_encoder(vocab_size: int, bos: int, eos: int) -> CLIPTextModel:
 
 def ldm_config(scale_factor: float, text_folder: str) -> dict[str, Any]:
     """The `.yaml` beside the checkpoint: what `LatentDiffusion` needs to rebuild these networks."""
+    unet = {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": _ldm_unet()}
+    text = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"
+    params = {
+        "parameterization": "v",
+        "linear_start": BETA_START,
+        "linear_end": BETA_END,
+        "num_timesteps_cond": 1,
+        "log_every_t": 200,
+        "timesteps": TIMESTEPS,
+        "first_stage_key": "jpg",
+        "cond_stage_key": "txt",
+        "image_size": LATENT_SIDE,
+        "channels": 4,
+        "cond_stage_trainable": False,
+        "conditioning_key": "crossattn",
+        "scale_factor": scale_factor,
+        "use_ema": False,
+        "unet_config": unet,
+        "first_stage_config": {"target": "ldm.models.autoencoder.AutoencoderKL", "params": _ldm_vae()},
+        "cond_stage_config": {"target": text, "params": {"version": text_folder}},
+    }
+    return {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}
+
+
+def _ldm_unet() -> dict[str, Any]:
     first = UNET_CHANNELS[0]
     return {
-        "model": {
-            "target": "ldm.models.diffusion.ddpm.LatentDiffusion",
-            "params": {
-                "parameterization": "v",
-                "linear_start": BETA_START,
-                "linear_end": BETA_END,
-                "num_timesteps_cond": 1,
-                "log_every_t": 200,
-                "timesteps": TIMESTEPS,
-                "first_stage_key": "jpg",
-                "cond_stage_key": "txt",
-                "image_size": LATENT_SIDE,
-                "channels": 4,
-                "cond_stage_trainable": False,
-                "conditioning_key": "crossattn",
-                "scale_factor": scale_factor,
-                "use_ema": False,
-                "unet_config": {
-                    "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
-                    "params": {
-                        "image_size": LATENT_SIDE,
-                        "in_channels": 4,
-                        "out_channels": 4,
-                        "model_channels": first,
-                        "attention_resolutions": [2**k for k in range(len(UNET_CHANNELS))],
-                        "num_res_blocks": UNET_BLOCKS,
-                        "channel_mult": [c // first for c in UNET_CHANNELS],
-                        "num_heads": UNET_HEADS,
-                        "use_spatial_transformer": True,
-                        "transformer_depth": 1,
-                        "context_dim": TEXT_WIDTH,
-                        "use_checkpoint": False,
-                        "legacy": False,
-                    },
-                },
-                "first_stage_config": {
-                    "target": "ldm.models.autoencoder.AutoencoderKL",
-                    "params": {
-                        "embed_dim": 4,
-                        "monitor": "val/rec_loss",
-                        "ddconfig": {
-                            "double_z": True,
-                            "z_channels": 4,
-                            "resolution": IMAGE_PX,
-                            "in_channels": 3,
-                            "out_ch": 3,
-                            "ch": VAE_CHANNELS[0],
-                            "ch_mult": [c // VAE_CHANNELS[0] for c in VAE_CHANNELS],
-                            "num_res_blocks": VAE_BLOCKS,
-                            "attn_resolutions": [],
-                            "dropout": 0.0,
-                        },
-                        "lossconfig": {"target": "torch.nn.Identity"},
-                    },
-                },
-                "cond_stage_config": {
-                    "target": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
-                    "params": {"version": text_folder},
-                },
-            },
-        }
+        "image_size": LATENT_SIDE,
+        "in_channels": 4,
+        "out_channels": 4,
+        "model_channels": first,
+        "attention_resolutions": [2**k for k in range(len(UNET_CHANNELS))],
+        "num_res_blocks": UNET_BLOCKS,
+        "channel_mult": [c // first for c in UNET_CHANNELS],
+        "num_heads": UNET_HEADS,
+        "use_spatial_transformer": True,
+        "transformer_depth": 1,
+        "context_dim": TEXT_WIDTH,
+        "use_checkpoint": False,
+        "legacy": False,
     }
+
+
+def _ldm_vae() -> dict[str, Any]:
+    first = VAE_CHANNELS[0]
+    network = {
+        "double_z": True,
+        "z_channels": 4,
+        "resolution": IMAGE_PX,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": first,
+        "ch_mult": [c // first for c in VAE_CHANNELS],
+        "num_res_blocks": VAE_BLOCKS,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+    loss = {"target": "torch.nn.Identity"}
+    return {"embed_dim": 4, "monitor": "val/rec_loss", "ddconfig": network, "lossconfig": loss}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Progress:
-    """Shows step, loss and remaining time on standard error and appends every 50th step to a log."""
+    """Shows step, loss and remaining time on standard error and appends it to a log, every 50th step."""
 
     def __init__(self, log: Path | None = None) -> None:
         self._log = log
@@ -21,7 +21,7 @@ class Progress:
         started, first = self._started.setdefault(stage, (time.monotonic(), step))
         average = self._average.get(stage, loss)
         average = self._average[stage] = average + 0.02 * (loss - average)
-        if step % 50 and step != steps:
+        if step % 50 and step not in (first + 1, steps):
             return
         seconds = (time.monotonic() - started) / max(1, step - first)
         left = int(seconds * (steps - step))
@@ -34,3 +34,7 @@ class Progress:
             row = {"stage": stage, "step": step, "loss": round(average, 5), "seconds": round(seconds, 3)}
             with self._log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
+
+    def say(self, text: str) -> None:
+        """A line that is no step."""
+        sys.stderr.write(text + "\n")

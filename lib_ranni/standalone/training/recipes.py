@@ -8,7 +8,11 @@ import torch
 from msgspec import Struct
 from transformers import CLIPTokenizer
 
-from lib_ranni.standalone.training.autoencoder import AutoencoderRecipe, train_autoencoder
+from lib_ranni.standalone.training.autoencoder import (
+    AutoencoderRecipe,
+    reconstruction_error,
+    train_autoencoder,
+)
 from lib_ranni.standalone.training.denoiser import DenoiserRecipe, train_denoiser
 from lib_ranni.standalone.training.latents import encode_scenes
 from lib_ranni.standalone.training.progress import Progress
@@ -44,4 +48,7 @@ def train(folder: Path, tokenizer: Path, recipe: Recipe, device: torch.device, p
     model = train_autoencoder(folder, autoencoder, autoencoder.encoder_steps, device, progress)
     encode_scenes(folder, recipe.scenes, model, SCENE_SEED, progress)
     train_denoiser(folder, CLIPTokenizer.from_pretrained(tokenizer), recipe.denoiser, device, progress)
-    train_autoencoder(folder, autoencoder, autoencoder.steps, device, progress)
+    model = train_autoencoder(folder, autoencoder, autoencoder.steps, device, progress)
+    progress.say(
+        f"the autoencoder rebuilds pictures to {reconstruction_error(model):.4f} of a channel's range"
+    )

@@ -1,0 +1,41 @@
+"""How much the rows of a batch weigh, by what their noise level leaves to be learned.
+
+Under an unweighted loss most of the gradient is noise: at high noise the layout of a scene cannot be known
+and at low noise its noise cannot, while the levels in between, where a shape becomes a circle or a square,
+contribute little. Dividing each row by the loss to be expected of it lets all levels speak equally
+(Karras et al. 2024, "Analyzing and Improving the Training Dynamics of Diffusion Models", section 2.2 and
+appendix B.2, where the expectation is learned by a small network; here it is a table of running means).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lib_ranni.standalone.training.architecture import TIMESTEPS
+
+LEVELS = 20
+MEMORY = 0.99
+"""Share of a running mean that survives the next row at its level."""
+
+
+class ExpectedLoss:
+    """Running mean of the loss at each noise level, apart for rows heard by region and rows heard whole."""
+
+    def __init__(self, table: Tensor | None = None) -> None:
+        # A v-prediction of zero has a loss of about 1: the mean before anything is learned.
+        self.table = torch.ones(2, LEVELS) if table is None else table.cpu()
+
+    def _cells(self, timesteps: Tensor, regional: int) -> tuple[Tensor, Tensor]:
+        kinds = (torch.arange(len(timesteps)) < regional).long()
+        return kinds, timesteps.cpu() * LEVELS // TIMESTEPS
+
+    def weights(self, timesteps: Tensor, regional: int) -> Tensor:
+        """Weights (B,), 1 on average, of rows at these timesteps; the first `regional` heard by region."""
+        weights = 1 / self.table[self._cells(timesteps, regional)]
+        return (weights / weights.mean()).to(timesteps.device)
+
+    def update(self, timesteps: Tensor, regional: int, losses: Tensor) -> None:
+        """Note the losses (B,) of such rows."""
+        for kind, level, loss in zip(*self._cells(timesteps, regional), losses.detach().cpu(), strict=True):
+            self.table[kind, level].lerp_(loss, 1 - MEMORY)
