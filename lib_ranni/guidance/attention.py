@@ -123,7 +123,12 @@ def _cropped_answers(
 
 
 def _add(out: Tensor | None, part: Tensor, share: Tensor | None) -> Tensor:
-    """out + share * part, in the memory of `out` or `part`, which are ours."""
+    """out + share * part, in the memory of `out` or `part`, which are ours.
+
+    Under autocast the parts are of another number type than the tokens the shares were made for.
+    """
+    if share is not None:
+        share = share.to(part.dtype)
     if out is None:
         return part if share is None else part.mul_(share)
     return out.add_(part) if share is None else out.addcmul_(part, share)

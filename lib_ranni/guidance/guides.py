@@ -6,7 +6,8 @@ affine.
 
     plain       D = U + s (B - U)                              one negative and one base row a picture
     attention   the same rows; regions are mixed inside the cross-attention by a `GuidanceSession`
-    latent      D = sum over i of W_i (U_i + s (D_i - U_i))    one row for the base and for each region
+    latent      D = U' + s (D' - U'), D' = sum over i of W_i D_i, U' = sum over i of W_i U_i
+                                                               one row for the base and for each region
 """
 
 from __future__ import annotations
@@ -88,30 +89,40 @@ class LatentGuide:
 
     def combine(self, predictions: Tensor, progress: float) -> Tensor:
         """(rows, C, h, w) in the order of `rows` to (pictures, C, h, w)."""
+        negative, positive = self.mix(predictions, progress)
+        return positive if self.scale == 1 else negative + self.scale * (positive - negative)
+
+    def mix(self, predictions: Tensor, progress: float) -> tuple[Tensor, Tensor]:
+        """The rows' predictions as a negative and a positive one for each picture, (pictures, C, h, w) each.
+
+        At scale 1, where no negative rows are, both are the positive one.
+        """
         latent = (predictions.shape[-2], predictions.shape[-1])
         blends = [self._blend(panel, progress, latent) for panel in self.panels]
         sizes = [self._size(blend) for blend in blends]
         _require_rows(len(predictions), sum(sizes))
         ends = list(accumulate(sizes))
-        return torch.stack(
-            [
-                self._mix(blend, predictions[end - size : end])
-                for blend, size, end in zip(blends, sizes, ends, strict=True)
-            ]
-        )
+        pairs = [
+            self._mix(blend, predictions[end - size : end])
+            for blend, size, end in zip(blends, sizes, ends, strict=True)
+        ]
+        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
     def _size(self, blend: _Blend) -> int:
         return len(blend.texts) + (len(blend.distinct_negatives) if self.scale != 1 else 0)
 
-    def _mix(self, blend: _Blend, predictions: Tensor) -> Tensor:
-        """(rows of one picture, C, h, w) to (C, h, w)."""
+    def _mix(self, blend: _Blend, predictions: Tensor) -> tuple[Tensor, Tensor]:
+        """(rows of one picture, C, h, w) to its negative and positive prediction, (C, h, w) each."""
         weight = blend.maps[:, None].to(predictions)
         if self.scale == 1:
-            return (weight * predictions).sum(0)
+            positive = (weight * predictions).sum(0)
+            return positive, positive
         distinct = blend.distinct_negatives
-        positive = predictions[len(distinct) :]
+        positive = (weight * predictions[len(distinct) :]).sum(0)
+        if len(distinct) == 1:
+            return predictions[0], positive
         negative = predictions[[distinct.index(text) for text in blend.negatives]]
-        return (weight * (negative + self.scale * (positive - negative))).sum(0)
+        return (weight * negative).sum(0), positive
 
     def _blend(self, panel: PanelTexts, progress: float, latent: Grid) -> _Blend:
         """Maps, texts and negatives of one picture, without those that act nowhere."""

@@ -25,6 +25,15 @@ _PARTS = ("to_q", "to_k", "to_v", "to_out", "heads")
 _BLOCKS = ".transformer_blocks."
 _CONTEXTS = ("encoder_hidden_states", "context")
 
+KeyInputs = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+"""(cross-attention module, text (1, L, D)) -> what its `to_k` and its `to_v` are given."""
+
+OnError = Callable[[Exception], None]
+
+
+def _as_it_is(module: Any, context: Tensor) -> tuple[Tensor, Tensor]:
+    return context, context
+
 
 class _Plan(NamedTuple):
     """What rows of one picture and side attend to on one grid."""
@@ -45,6 +54,7 @@ class _Site:
     owner: nn.Module
     original: Callable[..., Tensor]
     had_own_forward: bool
+    key_inputs: KeyInputs
     hook: Callable[..., Tensor] | None = None
     grid: Grid = (0, 0)
     keys: dict[Text, Keys] = field(default_factory=dict)
@@ -54,7 +64,8 @@ class _Site:
         """Key and value of a text, projected once for as long as the session lasts."""
         if text not in self.keys:
             context = text.context[None].to(like)
-            self.keys[text] = Keys(self.module.to_k(context), self.module.to_v(context))
+            for_key, for_value = self.key_inputs(self.module, context)
+            self.keys[text] = Keys(self.module.to_k(for_key), self.module.to_v(for_value))
         return self.keys[text]
 
     def attend(self, x: Tensor, plan: _Plan) -> Tensor:
@@ -79,7 +90,7 @@ class _Site:
         self.keys.clear()
 
 
-def find_sites(unet: nn.Module) -> list[_Site]:
+def find_sites(unet: nn.Module, key_inputs: KeyInputs = _as_it_is) -> list[_Site]:
     """Every cross-attention of a UNet, in its order."""
     sites = []
     for name, module in unet.named_modules():
@@ -87,7 +98,7 @@ def find_sites(unet: nn.Module) -> list[_Site]:
         if not inside_block or not all(hasattr(module, part) for part in _PARTS):
             continue
         owner = unet.get_submodule(name.rsplit(_BLOCKS, 1)[0])
-        sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__))
+        sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__, key_inputs))
     if not sites:
         raise GuidanceError(
             "this model has no cross-attention that can be guided (only UNets of Stable Diffusion 1, 2 "
@@ -97,15 +108,29 @@ def find_sites(unet: nn.Module) -> list[_Site]:
 
 
 class GuidanceSession:
-    """Owns the hooks of one generation: installed on entry, removed on exit, whatever happens between."""
+    """Owns the hooks of one generation: installed on entry, removed on exit, whatever happens between.
 
-    def __init__(self, unet: nn.Module, panels: Sequence[PanelTexts]) -> None:
+    `panels` are what the rows' picture numbers mean; they may be exchanged between two steps, when a
+    prompt changes on its way. With `on_error`, what goes wrong inside the UNet is told once, and from
+    there on the model is left alone; without, it is raised.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        panels: Sequence[PanelTexts] = (),
+        *,
+        key_inputs: KeyInputs = _as_it_is,
+        on_error: OnError | None = None,
+    ) -> None:
+        self.panels: Sequence[PanelTexts] = tuple(panels)
         self._unet = unet
-        self._panels = tuple(panels)
+        self._key_inputs = key_inputs
+        self._on_error = on_error
         self._sites: list[_Site] = []
         self._handles: list[Any] = []
-        self._announced: tuple[Row, ...] | None = None
-        self._rows: tuple[Row, ...] | None = None
+        self._announced: tuple[Row | None, ...] | None = None
+        self._rows: tuple[Row | None, ...] | None = None
         self._active: dict[int, tuple[int, ...]] = {}
         self._latent: Grid = (0, 0)
         self._plans: dict[tuple[Any, ...], _Plan] = {}
@@ -113,7 +138,7 @@ class GuidanceSession:
     def __enter__(self) -> GuidanceSession:
         if self._sites:
             raise GuidanceError("this guidance session is open already; make a new one for each generation")
-        self._sites = find_sites(self._unet)
+        self._sites = find_sites(self._unet, self._key_inputs)
         try:
             self._handles.append(self._unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
             self._handles.append(self._unet.register_forward_hook(self._end_call, always_call=True))
@@ -129,20 +154,29 @@ class GuidanceSession:
     ) -> None:
         self._remove()
 
-    def assign(self, rows: Sequence[Row], progress: float) -> None:
+    def assign(self, rows: Sequence[Row | None], progress: float) -> None:
         """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1).
 
-        It holds for that one call. A call without it is left alone: it is not ours to guide.
+        It holds for that one call. A row of None is left alone, and so is a call that nobody announced.
         """
-        strangers = sorted({row.image for row in rows} - set(range(len(self._panels))))
-        if strangers:
-            raise GuidanceError(f"rows of pictures {strangers} were announced, there are {len(self._panels)}")
+        pictures = {row.image for row in rows if row is not None}
+        if strangers := sorted(pictures - set(range(len(self.panels)))):
+            raise GuidanceError(f"rows of pictures {strangers} were announced, there are {len(self.panels)}")
         self._announced = tuple(rows)
-        self._active = {row.image: self._panels[row.image].active(progress) for row in rows}
+        self._active = {image: self.panels[image].active(progress) for image in pictures}
 
     def _install(self, site: _Site) -> None:
         def hook(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            return self._forward(site, x, args, kwargs)
+            if self._rows is None:
+                return site.original(x, *args, **kwargs)
+            try:
+                return self._forward(site, self._rows, x, args, kwargs)
+            except Exception as error:
+                if self._on_error is None:
+                    raise
+                self._rows = None
+                self._on_error(error)
+                return site.original(x, *args, **kwargs)
 
         def see_grid(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             site.grid = _grid(args, kwargs)
@@ -166,16 +200,23 @@ class GuidanceSession:
     def _end_call(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._rows = None
 
-    def _forward(self, site: _Site, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    def _forward(
+        self,
+        site: _Site,
+        rows: Sequence[Row | None],
+        x: Tensor,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Tensor:
         context = args[0] if args else next((kwargs[name] for name in _CONTEXTS if name in kwargs), None)
-        if self._rows is None or context is None:
+        if context is None:
             return site.original(x, *args, **kwargs)
-        if len(self._rows) != len(x):
+        if len(rows) != len(x):
             raise GuidanceError(
-                f"the denoiser was called with {len(x)} rows, {len(self._rows)} were announced; "
+                f"the denoiser was called with {len(x)} rows, {len(rows)} were announced; "
                 "call assign() with the rows of each call"
             )
-        plans = [self._plan(row, site, x) for row in self._rows]
+        plans = [None if row is None else self._plan(row, site, x) for row in rows]
         if not any(plans):
             return site.original(x, *args, **kwargs)
         if not isinstance(context, Tensor):
@@ -193,7 +234,7 @@ class GuidanceSession:
 
     def _plan(self, row: Row, site: _Site, x: Tensor) -> _Plan | None:
         """What a row attends to, made once for all layers and steps that share it; None: only its text."""
-        panel, active = self._panels[row.image], self._active[row.image]
+        panel, active = self.panels[row.image], self._active[row.image]
         if not active:
             return None
         key = (panel, row.negative, active, site.grid, self._latent, x.device, x.dtype)

@@ -371,3 +371,48 @@ def test_a_unet_called_with_names_is_guided_too(diffusers_unet, two):
         with pytest.raises(GuidanceError, match="without a latent"):
             diffusers_unet()
     assert torch.equal(got, wanted)
+
+
+def test_a_row_of_none_is_left_alone(unet, two):
+    rows = make_guide("attention", [two], 3.0).rows(0.0, SIZE)
+    plain = call(unet, rows)
+    with GuidanceSession(unet, [two]) as session:
+        session.assign(rows, 0.0)
+        both = call(unet, rows)
+        session.assign([rows[0], None], 0.0)
+        first = call(unet, rows)
+    assert not torch.allclose(both[1], plain[1], atol=1e-4)
+    assert torch.allclose(first[0], both[0], atol=1e-6)
+    assert torch.allclose(first[1], plain[1], atol=1e-6)
+
+
+def test_panels_may_change_between_steps(unet, panel, element):
+    left, right = (panel([element(x, 0, x + 0.5, 1)], seed=3) for x in (0, 0.5))
+    rows = make_guide("attention", [left], 1.0).rows(0.0, SIZE)
+    with GuidanceSession(unet, [left]) as session:
+        session.panels = [right]
+        session.assign(rows, 0.0)
+        changed = call(unet, rows)
+    assert torch.equal(changed, guided(unet, [right], scale=1.0))
+
+
+def test_with_on_error_the_cause_is_told_once_and_the_call_goes_on_plain(unet, two):
+    rows = make_guide("attention", [two], 3.0).rows(0.0, SIZE)
+    told: list[Exception] = []
+    with GuidanceSession(unet, [two], on_error=told.append) as session:
+        session.assign(rows[:1], 0.0)
+        out = call(unet, rows)
+    assert torch.allclose(out, call(unet, rows), atol=1e-6)
+    assert [type(error) for error in told] == [GuidanceError]
+    assert "2 rows, 1 were announced" in str(told[0])
+
+
+def test_key_inputs_change_what_keys_and_values_are_made_of(unet, two):
+    def swapped(module, context):
+        return context, -context
+
+    rows = make_guide("attention", [two], 1.0).rows(0.0, SIZE)
+    with GuidanceSession(unet, [two], key_inputs=swapped) as session:
+        session.assign(rows, 0.0)
+        changed = call(unet, rows)
+    assert not torch.allclose(changed, guided(unet, [two], scale=1.0), atol=1e-4)

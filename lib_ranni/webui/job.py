@@ -1,0 +1,138 @@
+"""One job of the host, txt2img or img2img: what was asked, what it means for each pass, what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from modules import errors, shared
+
+from lib_ranni.errors import RanniError
+from lib_ranni.guidance.weights import Mixing
+from lib_ranni.panel.types import Box, Panel
+from lib_ranni.panel.window import through_window
+from lib_ranni.webui.encoding import span_of, without_networks
+from lib_ranni.webui.passes import Pass
+from lib_ranni.webui.pictures import acting, encode_pictures
+from lib_ranni.webui.request import Request
+
+_LOG = logging.getLogger("ranni")
+
+ATTRIBUTE = "_ranni_job"
+"""Where the host's processing object keeps its job."""
+
+
+class Job:
+    """What one job follows. Problems are told in the console and under the picture, each once."""
+
+    def __init__(self, p: Any, request: Request) -> None:
+        self._p = p
+        self.request = request
+        self._told: set[str] = set()
+
+    def warn(self, text: str, error: Exception | None = None) -> None:
+        """Say something to the user; what is not one of our own errors goes to the console in full."""
+        if text in self._told:
+            return
+        self._told.add(text)
+        self._p.comment(f"Ranni: {text}")
+        if error is not None and not isinstance(error, RanniError):
+            errors.report(f"Ranni: {text}", exc_info=error)
+        else:
+            _LOG.warning("%s", text)
+
+    def panel(self, image: int) -> Panel:
+        """The panel of a picture of the job, counted over all its batches."""
+        panels = self.request.panels
+        return panels[image % len(panels)] if panels else Panel()
+
+    def before_batch(self) -> None:
+        """Complete what the prompts of this batch leave out by what the panels say."""
+        p = self._p
+        for n, image in enumerate(self._images()):
+            panel = self.panel(image)
+            self._complete("prompts", n, panel.base, only_empty=True)
+            self._complete("hr_prompts", n, panel.base, only_empty=True)
+            self._complete("negative_prompts", n, panel.negative, only_empty=False)
+            self._complete("hr_negative_prompts", n, panel.negative, only_empty=False)
+        p.cached_c, p.cached_uc = [None, None], [None, None]
+
+    def _complete(self, name: str, index: int, words: str, *, only_empty: bool) -> None:
+        texts = getattr(self._p, name, None)
+        if not texts or index >= len(texts) or not words:
+            return
+        if not texts[index].strip():
+            texts[index] = words
+        elif not only_empty:
+            texts[index] = f"{texts[index]}, {words}"
+
+    def start_pass(self) -> None:
+        """Guide the run of the sampler that is about to begin."""
+        p, guidance = self._p, self.request.guidance
+        second = bool(getattr(p, "is_hr_pass", False))
+        if second and not guidance.hires.enabled:
+            return
+        ratio, end = guidance.base_ratio, guidance.end
+        if second:
+            end = min(end, guidance.hires.end)
+            ratio = ratio if guidance.hires.base_ratio is None else guidance.hires.base_ratio
+        panels = [acting(panel, guidance.start, end) for panel in self._seen_panels()]
+        if not any(panels):
+            return
+        self._warn_of_networks(panels)
+        negatives = p.hr_negative_prompts if second else p.negative_prompts
+        negatives = [*negatives, *[""] * len(panels)][: len(panels)]
+
+        def make_pictures() -> Any:
+            return encode_pictures(panels, negatives, span_of(p))
+
+        mixing = Mixing(ratio, guidance.feather, guidance.overlap)
+        Pass(p, guidance.mode, mixing, make_pictures, self._failed).guard(p.sampler)
+
+    def _failed(self, error: Exception) -> None:
+        cause = str(error).strip() or type(error).__name__
+        self.warn(f"the rest of this picture is drawn without the panel: {cause}", error)
+
+    def _images(self) -> range:
+        """Numbers, within the job, of the pictures of the current batch."""
+        first = self._p.iteration * self._p.batch_size
+        return range(first, first + self._p.batch_size)
+
+    def _seen_panels(self) -> list[Panel]:
+        """The panels of the batch, cropped to what is repainted when only the masked part is."""
+        panels = [self.panel(image) for image in self._images()]
+        window = _window(self._p)
+        return panels if window is None else [through_window(panel, window) for panel in panels]
+
+    def _warn_of_networks(self, panels: list[Any]) -> None:
+        named = {name for elements in panels for e in elements for name in without_networks(e.description)[1]}
+        named |= {lora.name for elements in panels for e in elements for lora in e.lora}
+        if named:
+            self.warn(
+                f"LoRAs of single elements are not applied ({', '.join(sorted(named))}); "
+                "put them into the prompt, where they act on the whole picture"
+            )
+
+
+def _window(p: Any) -> Box | None:
+    """The part of the picture that an "only masked" inpainting repaints."""
+    place, mask = getattr(p, "paste_to", None), getattr(p, "mask_for_overlay", None)
+    if not place or mask is None:
+        return None
+    x, y, width, height = place
+    full_width, full_height = mask.size
+    x0, y0 = max(0.0, x / full_width), max(0.0, y / full_height)
+    x1, y1 = min(1.0, (x + width) / full_width), min(1.0, (y + height) / full_height)
+    return Box(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def of(p: Any) -> Job | None:
+    """The job that a processing object follows."""
+    job = getattr(p, ATTRIBUTE, None)
+    return job if isinstance(job, Job) and job._p is p else None
+
+
+def interrupted() -> bool:
+    """Whether the user has asked to stop."""
+    state = shared.state
+    return bool(state.interrupted or state.skipped or state.stopping_generation)

@@ -1,0 +1,220 @@
+"""The one JSON value that says what the extension is to do, read from the tab, the API or an infotext.
+
+    {"version": 1, "enabled": true, "panel": {...}, "guidance": {"mode": "attention", ...},
+     "planner": {"name": "builtin", "seed": 1}}
+
+Everything may be left out. Without a panel the named planner makes one of the prompt; `panel` may be a
+list with a panel for each picture of the job.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from lib_ranni.guidance.weights import Overlap
+from lib_ranni.panel import reading
+from lib_ranni.panel.problems import Problem, Problems, shown
+from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.writing import to_document
+
+REQUEST_VERSION: Literal[1] = 1
+MAX_PANELS = 1000
+
+GuidedMode = Literal["attention", "latent"]
+MODES: tuple[GuidedMode, ...] = ("attention", "latent")
+OVERLAPS: tuple[Overlap, ...] = ("front", "blend")
+
+_REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner"}
+
+
+class Hires(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the second pass of the hires fix does otherwise; a `base_ratio` of None is the first pass'."""
+
+    enabled: bool = True
+    base_ratio: float | None = None
+    end: float = 1.0
+
+
+class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
+
+    mode: GuidedMode = "attention"
+    base_ratio: float = 0.2
+    feather: float = 0.0
+    overlap: Overlap = "front"
+    start: float = 0.0
+    end: float = 1.0
+    hires: Hires = Hires()
+
+
+class Planning(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which planner makes the panel when there is none; an empty name plans nothing."""
+
+    name: str = ""
+    seed: int | None = None
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What is asked for. `panels` is empty, one for all pictures, or one for each."""
+
+    enabled: bool = True
+    panels: tuple[Panel, ...] = ()
+    guidance: Settings = Settings()
+    planner: Planning = Planning()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done, so that the host must draw as if we were not there."""
+        drawn = any(panel.elements for panel in self.panels)
+        return not self.enabled or not (drawn or self.planner.name)
+
+
+class Reading(Struct, frozen=True):
+    """A request, mended where needed, and all that was wrong with it."""
+
+    request: Request
+    problems: tuple[Problem, ...] = ()
+
+
+def read_arguments(args: tuple[Any, ...]) -> Reading:
+    """The script's arguments: `(enabled, value)` from the tab, `({...},)` or `(True, {...})` from the API.
+
+    Never raises. A value is a dict, its JSON text, or nothing.
+    """
+    switch: Any = None
+    values = list(args[:2])
+    if values and (isinstance(values[0], bool) or (values[0] is None and len(values) == 2)):
+        switch = values.pop(0)
+    reading = read(values[0] if values else None)
+    if switch is None:
+        return reading
+    enabled = bool(switch) and reading.request.enabled
+    return Reading(msgspec.structs.replace(reading.request, enabled=enabled), reading.problems)
+
+
+def read(value: Any) -> Reading:
+    """A request from JSON text or what it decodes to. Never raises; nothing means not enabled."""
+    if value is None or value == "" or value == {}:
+        return Reading(Request(enabled=False))
+    problems = Problems()
+    if isinstance(value, (str, bytes)):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            problems.add("", f"this is not JSON: {error}", "ignored")
+            return Reading(Request(enabled=False), problems.all())
+    if not isinstance(value, dict):
+        problems.add("", f"a request is a JSON object, not {shown(value)}", "ignored")
+        return Reading(Request(enabled=False), problems.all())
+    for name in sorted(str(key) for key in value if key not in _REQUEST_FIELDS):
+        problems.add(name[:80], "is not a field of a request", f"ignored; known: {_listed(_REQUEST_FIELDS)}")
+    version = value.get("version", REQUEST_VERSION)
+    if version != REQUEST_VERSION:
+        problems.add(
+            "version", f"is {shown(version)}, this extension reads {REQUEST_VERSION}", "read as that"
+        )
+    request = Request(
+        enabled=problems.flag("enabled", value.get("enabled", True)),
+        panels=_panels(value.get("panel"), problems),
+        guidance=_settings(value.get("guidance"), problems),
+        planner=_planning(value.get("planner"), problems),
+    )
+    return Reading(request, problems.all())
+
+
+def to_json(request: Request) -> str:
+    """The request as one line of JSON, without what is at its default."""
+    panels = [to_document(panel) for panel in request.panels]
+    document: dict[str, Any] = {"version": REQUEST_VERSION}
+    if panels:
+        document["panel"] = panels[0] if len(panels) == 1 else panels
+    for name in ("guidance", "planner"):
+        if fields := msgspec.to_builtins(getattr(request, name)):
+            document[name] = fields
+    if not request.enabled:
+        document["enabled"] = False
+    return msgspec.json.encode(document).decode("utf-8")
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _panels(value: Any, problems: Problems) -> tuple[Panel, ...]:
+    if value is None or value == "" or value == []:
+        return ()
+    several = isinstance(value, list)
+    documents = value if several else [value]
+    if len(documents) > MAX_PANELS:
+        problems.add(
+            "panel", f"has {len(documents)} panels, at most {MAX_PANELS} are allowed", "rest dropped"
+        )
+        documents = documents[:MAX_PANELS]
+    panels = []
+    for index, document in enumerate(documents):
+        where = f"panel[{index}]" if several else "panel"
+        result = reading.read(document)
+        for problem in result.problems:
+            path = f"{where}.{problem.path}" if problem.path else where
+            problems.add(path, problem.message, problem.repair)
+        panels.append(result.panel or Panel())
+    return tuple(panels)
+
+
+def _object(path: str, value: Any, known: type[Struct], problems: Problems) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.add(path, f"must be an object, not {shown(value)}", "ignored")
+        return {}
+    names = set(known.__struct_fields__)
+    for name in sorted(str(key) for key in value if key not in names):
+        problems.add(f"{path}.{name[:80]}", "is not a setting", f"ignored; known: {_listed(names)}")
+    return value
+
+
+def _choice(path: str, value: Any, choices: tuple[str, ...], problems: Problems) -> Any:
+    if value in choices:
+        return value
+    problems.add(path, f"must be one of {', '.join(choices)}, not {shown(value)}", f"set to {choices[0]}")
+    return choices[0]
+
+
+def _settings(value: Any, problems: Problems) -> Settings:
+    given = _object("guidance", value, Settings, problems)
+    usual = Settings()
+
+    def number(name: str, high: float = 1.0) -> float:
+        default = float(getattr(usual, name))
+        return problems.number(f"guidance.{name}", given.get(name, default), 0.0, high, default)
+
+    return Settings(
+        mode=_choice("guidance.mode", given.get("mode", usual.mode), MODES, problems),
+        base_ratio=number("base_ratio"),
+        feather=number("feather", 0.5),
+        overlap=_choice("guidance.overlap", given.get("overlap", usual.overlap), OVERLAPS, problems),
+        start=number("start"),
+        end=number("end"),
+        hires=_hires(given.get("hires"), problems),
+    )
+
+
+def _hires(value: Any, problems: Problems) -> Hires:
+    given = _object("guidance.hires", value, Hires, problems)
+    ratio = given.get("base_ratio")
+    if ratio is not None:
+        ratio = problems.number("guidance.hires.base_ratio", ratio, 0.0, 1.0, Settings().base_ratio)
+    return Hires(
+        enabled=problems.flag("guidance.hires.enabled", given.get("enabled", True)),
+        base_ratio=ratio,
+        end=problems.number("guidance.hires.end", given.get("end", 1.0), 0.0, 1.0, 1.0),
+    )
+
+
+def _planning(value: Any, problems: Problems) -> Planning:
+    given = _object("planner", value, Planning, problems)
+    name = problems.text("planner.name", given.get("name", ""), 64)
+    return Planning(name=name, seed=problems.whole("planner.seed", given.get("seed"), 0, MAX_SEED))

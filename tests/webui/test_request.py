@@ -1,0 +1,152 @@
+"""The extension's one JSON value: what is read, what is refused, and that it survives an infotext."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lib_ranni.guidance.weights import Overlap
+from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.webui.request import (
+    MODES,
+    OVERLAPS,
+    GuidedMode,
+    Hires,
+    Planning,
+    Request,
+    Settings,
+    read,
+    read_arguments,
+    to_json,
+)
+from tests.panel.strategies import panels
+
+PANEL = {"elements": [{"description": "a red circle", "box": {"x0": 0, "y0": 0, "x1": 0.5, "y1": 1}}]}
+ratios = st.floats(0, 1)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    mode: GuidedMode = draw(st.sampled_from(MODES))
+    overlap: Overlap = draw(st.sampled_from(OVERLAPS))
+    hires = Hires(enabled=draw(st.booleans()), base_ratio=draw(st.none() | ratios), end=draw(ratios))
+    return Request(
+        enabled=draw(st.booleans()),
+        panels=tuple(draw(st.lists(panels(), max_size=3))),
+        guidance=Settings(
+            mode=mode,
+            base_ratio=draw(ratios),
+            feather=draw(st.floats(0, 0.5)),
+            overlap=overlap,
+            start=draw(ratios),
+            end=draw(ratios),
+            hires=hires,
+        ),
+        planner=Planning(
+            name=draw(st.text("abcxyz", max_size=8)), seed=draw(st.none() | st.integers(0, MAX_SEED))
+        ),
+    )
+
+
+@given(requests())
+def test_a_request_comes_back_from_its_json(request: Request) -> None:
+    reading = read(to_json(request))
+    assert reading.problems == ()
+    assert reading.request == request
+
+
+def test_defaults_are_not_written() -> None:
+    assert json.loads(to_json(Request())) == {"version": 1}
+    assert "\n" not in to_json(Request(panels=(Panel(base="two\nlines"),)))
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}])
+def test_nothing_is_a_request_to_do_nothing(nothing: Any) -> None:
+    reading = read(nothing)
+    assert reading.problems == ()
+    assert reading.request.is_idle
+
+
+@pytest.mark.parametrize(
+    ("request_", "idle"),
+    [
+        (Request(), True),
+        (Request(panels=(Panel(base="sky"),)), True),
+        (Request(planner=Planning(name="builtin")), False),
+        (Request(planner=Planning(name="builtin"), enabled=False), True),
+    ],
+)
+def test_what_is_idle(request_: Request, idle: bool) -> None:
+    assert request_.is_idle is idle
+
+
+@pytest.mark.parametrize(
+    ("args", "enabled"),
+    [
+        (({"panel": PANEL},), True),
+        (({"panel": PANEL, "enabled": False},), False),
+        ((True, {"panel": PANEL}), True),
+        ((False, {"panel": PANEL}), False),
+        ((None, {"panel": PANEL}), True),
+        ((True, {"panel": PANEL, "enabled": False}), False),
+        ((True, json.dumps({"panel": PANEL})), True),
+        ((True, ""), False),
+        ((True,), False),
+        ((), False),
+    ],
+)
+def test_arguments_of_the_tab_and_of_the_api(args: tuple[Any, ...], enabled: bool) -> None:
+    reading = read_arguments(args)
+    assert reading.problems == ()
+    assert reading.request.enabled is enabled
+    if enabled:
+        assert reading.request.panels[0].elements[0].description == "a red circle"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("{", ""),
+        ("[1]", ""),
+        (7, ""),
+        ([PANEL], ""),
+        ({"panle": PANEL}, "panle"),
+        ({"version": 2}, "version"),
+        ({"enabled": "perhaps"}, "enabled"),
+        ({"panel": 7}, "panel"),
+        ({"panel": {"elements": 7}}, "panel.elements"),
+        ({"panel": [PANEL, {"base": 3}]}, "panel[1].base"),
+        ({"guidance": []}, "guidance"),
+        ({"guidance": {"mode": "magic"}}, "guidance.mode"),
+        ({"guidance": {"mode": ["latent"]}}, "guidance.mode"),
+        ({"guidance": {"base_ratio": 2}}, "guidance.base_ratio"),
+        ({"guidance": {"base_ratio": float("nan")}}, "guidance.base_ratio"),
+        ({"guidance": {"feather": "wide"}}, "guidance.feather"),
+        ({"guidance": {"overlap": None}}, "guidance.overlap"),
+        ({"guidance": {"strength": 1}}, "guidance.strength"),
+        ({"guidance": {"hires": {"base_ratio": -1}}}, "guidance.hires.base_ratio"),
+        ({"guidance": {"hires": {"end": []}}}, "guidance.hires.end"),
+        ({"planner": {"name": 3}}, "planner.name"),
+        ({"planner": {"seed": -1}}, "planner.seed"),
+        ({"planner": "builtin"}, "planner"),
+    ],
+)
+def test_each_fault_is_named_by_its_path(value: Any, path: str) -> None:
+    assert [problem.path for problem in read(value).problems] == [path]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["panel", "guidance"]), inner)
+        ),
+    )
+)
+def test_anything_is_read_without_an_exception(value: Any) -> None:
+    reading = read(value)
+    assert read(to_json(reading.request)).problems == ()
