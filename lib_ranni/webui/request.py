@@ -132,7 +132,8 @@ def to_json(request: Request) -> str:
     if panels:
         document["panel"] = panels[0] if len(panels) == 1 else panels
     for name in ("guidance", "planner"):
-        if fields := msgspec.to_builtins(getattr(request, name)):
+        fields = msgspec.to_builtins(getattr(request, name))
+        if fields := {key: value for key, value in fields.items() if value != {}}:
             document[name] = fields
     if not request.enabled:
         document["enabled"] = False

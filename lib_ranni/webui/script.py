@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from fastapi import HTTPException
 from modules import script_callbacks, scripts
 
-from lib_ranni.errors import RanniError
-from lib_ranni.panel.problems import Problem
-from lib_ranni.planner.builtin.planner import BuiltinPlanner
-from lib_ranni.planner.protocol import PlanRequest, finish
+from lib_ranni.errors import InputError, RanniError
+from lib_ranni.webui import api, passes, tab, xyz
 from lib_ranni.webui import job as jobs
-from lib_ranni.webui import passes, tab
+from lib_ranni.webui.planning import plan
 from lib_ranni.webui.request import Request, read_arguments, to_json
 
-TITLE = "Ranni"
-PLANNERS = {"builtin": BuiltinPlanner}
+TITLE = tab.KEY
+
+_PROMPTS: dict[str, Any] = {}
+"""The prompt boxes of the tabs, as the host made them last."""
 
 
 class RanniScript(scripts.Script):
@@ -32,7 +33,8 @@ class RanniScript(scripts.Script):
 
     def ui(self, is_img2img: bool) -> list[Any]:
         """The accordion's switch and one JSON text."""
-        made = tab.build(self)
+        prompt = _PROMPTS.get("img2img_prompt" if is_img2img else "txt2img_prompt")
+        made = tab.build(self, prompt, is_img2img)
         self.infotext_fields = made.infotext_fields
         self.paste_field_names = [TITLE]
         return made.inputs
@@ -42,25 +44,23 @@ class RanniScript(scripts.Script):
         setattr(p, jobs.ATTRIBUTE, None)
         p.extra_generation_params.pop(TITLE, None)
         reading = read_arguments(args)
-        if reading.problems and getattr(p, "is_api", False):
-            _refuse(p, reading.problems)
-            return
-        request = reading.request
-        job = jobs.Job(p, request)
+        job = jobs.Job(p, xyz.applied(p, reading.request))
         if reading.problems:
-            if request.enabled or not request.panels:
-                shown = "; ".join(str(problem) for problem in reading.problems[:3])
-                job.warn(f"the panel has problems and is not used: {shown}")
+            message = "; ".join(str(problem) for problem in reading.problems[:3])
+            details = [(problem.path, problem.message) for problem in reading.problems]
+            _refuse(p, job, 422, f"the panel has problems and is not used: {message}", details)
             return
-        if request.is_idle:
+        if job.request.is_idle:
             return
         try:
-            job.request = request = _planned(p, job, request)
+            job.request = _planned(p, job.request)
         except RanniError as error:
-            job.warn(f"no panel was planned, the picture is drawn without one: {error}", error)
+            status = 422 if isinstance(error, InputError) else 502
+            message = f"no panel was planned, the picture is drawn without one: {error}"
+            _refuse(p, job, status, message, [("planner", str(error))])
             return
         setattr(p, jobs.ATTRIBUTE, job)
-        p.extra_generation_params[TITLE] = to_json(request)
+        p.extra_generation_params[TITLE] = to_json(job.request)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
@@ -78,30 +78,30 @@ class RanniScript(scripts.Script):
             job.warn(f"the picture is drawn without the panel: {error or type(error).__name__}", error)
 
 
-def _planned(p: Any, job: jobs.Job, request: Request) -> Request:
+def _planned(p: Any, request: Request) -> Request:
     """The request with a panel for each prompt of the job, where it came without one."""
     if request.panels or not request.planner.name:
         return request
-    if request.planner.name not in PLANNERS:
-        raise RanniError(f"there is no planner {request.planner.name!r}; choose {', '.join(PLANNERS)}")
-    chosen = PLANNERS[request.planner.name]()
+    asked = request.planner
     made = {}
-    for prompt in p.all_prompts:
-        if prompt not in made:
-            asked = PlanRequest(prompt, p.width / p.height, request.planner.seed)
-            made[prompt] = finish(chosen.plan(asked)).panel
+    for prompt in dict.fromkeys(p.all_prompts):
+        made[prompt] = plan(prompt, name=asked.name, aspect=p.width / p.height, seed=asked.seed).panel
     panels = tuple(made[prompt] for prompt in p.all_prompts)
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
 
 
-def _refuse(p: Any, problems: tuple[Problem, ...]) -> None:
-    """End the job with 422: what a hook raises is swallowed, what `p.init` raises reaches the caller."""
-    from fastapi import HTTPException
+def _refuse(p: Any, job: jobs.Job, status: int, message: str, details: list[tuple[str, str]]) -> None:
+    """Warn, and draw plain; but end an API caller's job, who would not see the warning.
 
-    detail = [{"loc": ["alwayson_scripts", TITLE, q.path], "msg": q.message} for q in problems[:100]]
+    What a hook raises is swallowed by the host; what `p.init` raises reaches the caller.
+    """
+    job.warn(message)
+    if not getattr(p, "is_api", False):
+        return
+    found = [{"loc": ["alwayson_scripts", TITLE, path], "msg": text} for path, text in details[:100]]
 
     def init(*_: Any, **__: Any) -> None:
-        raise HTTPException(422, detail=detail)
+        raise HTTPException(status, detail=found)
 
     p.init = init
 
@@ -118,7 +118,17 @@ def _on_cfg_denoised(params: Any) -> None:
         guiding.end_step(params)
 
 
+def _see_component(component: Any, **kwargs: Any) -> None:
+    if kwargs.get("elem_id") in ("txt2img_prompt", "img2img_prompt"):
+        _PROMPTS[kwargs["elem_id"]] = component
+
+
 def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
     script_callbacks.on_cfg_denoiser(_on_cfg_denoiser, name="guidance")
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
+    script_callbacks.on_after_component(_see_component, name="prompts")
+    script_callbacks.on_app_started(api.mount, name="api")
+    # With --nowebui the axes of `on_before_ui` come too late, and before the first load xyz is there already.
+    xyz.add_axes()
+    script_callbacks.on_before_ui(xyz.add_axes, name="xyz")

@@ -1,33 +1,182 @@
-"""The extension's part of the txt2img and img2img tabs."""
+"""The extension's part of the txt2img and img2img tabs.
+
+The host gets two inputs: the accordion's switch and one hidden JSON text. The visible controls write
+into that text in the browser, so that a click on Generate never outruns them.
+"""
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gradio as gr
-from modules.ui_components import InputAccordion
+import msgspec
+from modules.ui_components import FormRow, InputAccordion
+from PIL import Image
+
+from lib_ranni.errors import RanniError
+from lib_ranni.panel.preview import render
+from lib_ranni.panel.problems import Problem
+from lib_ranni.panel.reading import read as read_panel
+from lib_ranni.panel.types import Panel
+from lib_ranni.panel.writing import to_json as panel_to_json
+from lib_ranni.webui.planning import PLANNERS, plan
+from lib_ranni.webui.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
+from lib_ranni.webui.request import read as read_request
+
+KEY = "Ranni"
+"""The name under which an infotext holds the request."""
+
+_PREVIEW_PX = 384
+_PLANNER = next(iter(PLANNERS))
+
+# Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
+_COMPOSE = """
+(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd) => {
+    let read = null;
+    if (panel.trim()) { try { read = JSON.parse(panel); } catch (error) { read = panel; } }
+    const second = { enabled: hires, base_ratio: hiresRatio < 0 ? null : hiresRatio, end: hiresEnd };
+    const guidance = { mode, base_ratio: ratio, feather, overlap, start, end, hires: second };
+    const request = { version: 1, guidance };
+    if (read !== null) { request.panel = read; }
+    else if (planner !== "none") { request.planner = { name: planner }; }
+    return [JSON.stringify(request)];
+}
+"""
 
 
 class Made(NamedTuple):
-    """What a tab gives the host: the script's two inputs, and how an infotext fills them."""
+    """What a tab gives the host: the script's two inputs, and how an infotext fills the components."""
 
     inputs: list[Any]
     infotext_fields: list[tuple[Any, Callable[[dict[str, Any]], Any]]]
 
 
-def build(script: Any) -> Made:
-    """The accordion of one tab. Called several times by the host, so it keeps nothing."""
-    with InputAccordion(False, label="Ranni", elem_id=script.elem_id("enabled")) as enabled:
-        value = gr.Textbox(
-            value="",
-            label="Panel and settings (JSON)",
-            lines=6,
-            elem_id=script.elem_id("request"),
+def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
+    """The accordion of one tab. The host calls this several times and throws some away: nothing is kept.
+
+    `prompt` is the tab's prompt box, for the Plan button; None where the host has not made it.
+    """
+    identify = script.elem_id
+    with InputAccordion(False, label="Ranni", elem_id=identify("enabled")) as enabled:
+        with gr.Row():
+            with gr.Column(scale=3):
+                panel = gr.Textbox(
+                    label="Panel (JSON)",
+                    lines=10,
+                    max_lines=30,
+                    placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
+                    elem_id=identify("panel"),
+                )
+                with FormRow():
+                    planner = gr.Dropdown(
+                        ["none", *PLANNERS], value=_PLANNER, label="Planner", elem_id=identify("planner")
+                    )
+                    plan_button = gr.Button("Plan the prompt", elem_id=identify("plan"))
+            with gr.Column(scale=2):
+                preview = gr.Image(
+                    label="Preview", interactive=False, type="pil", elem_id=identify("preview"), height=320
+                )
+                status = gr.HTML(elem_id=identify("status"))
+        settings = _settings(identify, is_img2img)
+        usual = to_json(Request(planner=Planning(name=_PLANNER)))
+        request = gr.Textbox(usual, visible=False, elem_id=identify("request"))
+    controls = [panel, planner, *settings]
+    for unsaved in (panel, request):
+        unsaved.do_not_save_to_config = True
+    for control in controls:
+        control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
+    panel.change(_look, inputs=[panel], outputs=[preview, status], show_progress=False)
+    if prompt is not None:
+        plan_button.click(_plan, inputs=[prompt, planner], outputs=[panel, status])
+    return Made([enabled, request], _fields(enabled, request, controls))
+
+
+def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
+    """The controls of how the panel is followed, in the order in which the browser composes them."""
+    usual = Settings()
+    with FormRow():
+        mode = gr.Radio(list(MODES), value=usual.mode, label="Mode", elem_id=identify("mode"))
+        overlap = gr.Radio(
+            list(OVERLAPS), value=usual.overlap, label="Where elements overlap", elem_id=identify("overlap")
         )
-        value.do_not_save_to_config = True
+    with FormRow():
+        ratio = _slider(identify, "Base ratio", usual.base_ratio)
+        feather = _slider(identify, "Feather", usual.feather, high=0.5)
+    with FormRow():
+        start = _slider(identify, "Start", usual.start)
+        end = _slider(identify, "End", usual.end)
+    with FormRow(visible=not is_img2img):
+        hires = gr.Checkbox(True, label="Guide the hires pass", elem_id=identify("hires"))
+        hires_ratio = _slider(identify, "Hires base ratio (-1: the same)", -1.0, low=-1.0)
+        hires_end = _slider(identify, "Hires end", usual.hires.end)
+    return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end]
 
-    def pasted(params: dict[str, Any]) -> Any:
-        return params.get("Ranni", "")
 
-    return Made([enabled, value], [(enabled, lambda params: "Ranni" in params), (value, pasted)])
+def _slider(
+    identify: Callable[[str], str], label: str, value: float, low: float = 0.0, high: float = 1.0
+) -> Any:
+    name = label.split(" (")[0].lower().replace(" ", "_")
+    return gr.Slider(low, high, value=value, step=0.01, label=label, elem_id=identify(name))
+
+
+def _look(text: str) -> tuple[Image.Image | None, str]:
+    """The picture of a panel's text, and what is wrong with it."""
+    if not text.strip():
+        return None, ""
+    result = read_panel(text)
+    picture = None if result.panel is None else render(result.panel, _PREVIEW_PX)
+    return picture, _listed(result.problems)
+
+
+def _listed(problems: tuple[Problem, ...]) -> str:
+    if not problems:
+        return ""
+    items = "".join(f"<li>{html.escape(f'{p.path}: {p.message}')}</li>" for p in problems[:20])
+    return f"<p>This panel is not used until it is mended:</p><ul>{items}</ul>"
+
+
+def _plan(prompt: str, planner: str) -> tuple[Any, str]:
+    """The panel of the prompt as text, and what the planner has to say."""
+    try:
+        done = plan(prompt, name=_PLANNER if planner == "none" else planner, aspect=1.0, seed=None)
+    except RanniError as error:
+        return gr.update(), f"<p>{html.escape(str(error))}</p>"
+    said = [*done.report.notes, *(f"left to the prompt: {words}" for words in done.report.unread)]
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in said)
+    return panel_to_json(done.panel, indent=2), f"<ul>{items}</ul>" if items else ""
+
+
+def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, Any]]:
+    """How the components are filled from an infotext; without our key the extension is switched off."""
+
+    def pasted(params: dict[str, Any]) -> Request:
+        return read_request(params.get(KEY)).request
+
+    def value(read: Callable[[Request], Any]) -> Callable[[dict[str, Any]], Any]:
+        return lambda params: read(pasted(params)) if KEY in params else gr.update()
+
+    readers: list[Callable[[Request], Any]] = [
+        lambda r: _panel_text(r.panels),
+        lambda r: r.planner.name or "none",
+        lambda r: r.guidance.mode,
+        lambda r: r.guidance.base_ratio,
+        lambda r: r.guidance.feather,
+        lambda r: r.guidance.overlap,
+        lambda r: r.guidance.start,
+        lambda r: r.guidance.end,
+        lambda r: r.guidance.hires.enabled,
+        lambda r: -1.0 if r.guidance.hires.base_ratio is None else r.guidance.hires.base_ratio,
+        lambda r: r.guidance.hires.end,
+    ]
+    fields = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
+    return [*fields, *((c, value(read)) for c, read in zip(controls, readers, strict=True))]
+
+
+def _panel_text(panels: tuple[Panel, ...]) -> str:
+    if len(panels) == 1:
+        return panel_to_json(panels[0], indent=2)
+    documents = [msgspec.json.decode(panel_to_json(panel)) for panel in panels]
+    return json.dumps(documents, ensure_ascii=False, indent=2) if documents else ""

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from lib_ranni.errors import EditError
-from lib_ranni.panel import edits
 from lib_ranni.panel.diff import diff, sentences
-from lib_ranni.panel.types import Panel, clamped_box
+from lib_ranni.panel.operations import (
+    Add,
+    Attribute,
+    Move,
+    Operation,
+    Remove,
+    Replace,
+    Resize,
+    apply,
+)
 from lib_ranni.panel.writing import to_document, to_json
 from lib_ranni.standalone.console import say, show, show_json
 from lib_ranni.standalone.sources import load_panel
@@ -65,61 +73,50 @@ def _numbers(words: str, count: Sequence[int]) -> list[float]:
     return numbers
 
 
-def _add(panel: Panel, text: str, box: str = "") -> Panel:
-    if not box:
-        return edits.add(panel, text)
-    place = clamped_box(*_numbers(box, [4]))
-    if place is None:
-        raise EditError(f"the box {box} lies outside the canvas; x0,y0,x1,y1 are in 0..1")
-    return edits.add(panel, text, place)
+def _add(text: str, box: str = "") -> list[Operation]:
+    x0, y0, x1, y1 = _numbers(box, [4]) if box else [0.0] * 4
+    return [Add(text, (x0, y0, x1, y1) if box else None)]
 
 
-def _resize(panel: Panel, element: str, size: str) -> Panel:
+def _resize(element: str, size: str) -> list[Operation]:
     numbers = _numbers(size, [1, 2])
     if len(numbers) == 1:
-        return edits.resize(panel, element, numbers[0])
-    return edits.resize(panel, element, width=numbers[0], height=numbers[1])
+        return [Resize(element, factor=numbers[0])]
+    return [Resize(element, width=numbers[0], height=numbers[1])]
 
 
-def _move(panel: Panel, element: str, where: str) -> Panel:
+def _move(element: str, where: str) -> list[Operation]:
     x, y = _numbers(where.removeprefix("@"), [2])
-    return (
-        edits.move(panel, element, to=(x, y)) if where.startswith("@") else edits.move(panel, element, (x, y))
-    )
+    return [Move(element, to=(x, y)) if where.startswith("@") else Move(element, by=(x, y))]
 
 
-def _remove(panel: Panel, *elements: str) -> Panel:
-    for element in elements:
-        panel = edits.remove(panel, element)
-    return panel
-
-
-_OPERATIONS: dict[str, tuple[Callable[..., Panel], int, int]] = {
+_OPERATIONS: dict[str, tuple[Callable[..., list[Operation]], int, int]] = {
     "add": (_add, 1, 2),
-    "remove": (_remove, 1, 1000),
-    "replace": (edits.replace, 2, 2),
-    "attribute": (edits.reattribute, 2, 2),
+    "remove": (lambda *elements: [Remove(element) for element in elements], 1, 1000),
+    "replace": (lambda element, text: [Replace(element, text)], 2, 2),
+    "attribute": (lambda element, text: [Attribute(element, text)], 2, 2),
     "resize": (_resize, 2, 2),
     "move": (_move, 2, 2),
 }
-"""Option -> what does it, and how few and how many words it takes."""
+"""Option -> what reads its words, and how few and how many it takes."""
 
 
-def apply(panel: Panel, operations: Sequence[tuple[str, list[str]]]) -> Panel:
-    """The panel after all operations. Raises `EditError` at the first that cannot be done."""
-    for name, words in operations:
-        change, least, most = _OPERATIONS[name]
+def _read(options: Sequence[tuple[str, list[str]]]) -> list[Operation]:
+    """The operations of all options, in their order. Raises `EditError` for words that do not fit."""
+    operations: list[Operation] = []
+    for name, words in options:
+        reader, least, most = _OPERATIONS[name]
         if not least <= len(words) <= most:
             counts = str(least) if least == most else f"{least} to {most}"
             raise EditError(f"--{name} takes {counts} words, not {len(words)}; quote texts with blanks")
-        panel = change(panel, *words)
-    return panel
+        operations += reader(*words)
+    return operations
 
 
 def run(args: Namespace) -> int:
     """Apply the operations, and say what changed."""
     before = load_panel(args.source)
-    after = apply(before, args.operations)
+    after = apply(before, _read(args.operations))
     changes = sentences(diff(before, after))
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)

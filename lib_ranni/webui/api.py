@@ -1,0 +1,276 @@
+"""REST routes under `/ranni/v1/`: plan, edit, validate and show panels from other programs.
+
+Bodies are read by our own code, so that every fault of a document is told with its path. Nothing here
+touches the model or the GPU, and nothing writes a file.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from modules import shared
+from PIL import Image
+
+from lib_ranni import __version__
+from lib_ranni.errors import InputError, PanelError, PlannerError
+from lib_ranni.guidance.weights import Mixing, weight_maps
+from lib_ranni.panel import reading
+from lib_ranni.panel.diff import diff, sentences
+from lib_ranni.panel.operations import apply, read_operations
+from lib_ranni.panel.preview import render
+from lib_ranni.panel.problems import Problem, Problems
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, PANEL_VERSION, Panel, json_schema
+from lib_ranni.panel.writing import to_document
+from lib_ranni.webui.planning import PLANNERS, plan
+from lib_ranni.webui.request import MODES, OVERLAPS, REQUEST_VERSION
+
+PREFIX = "/ranni/v1"
+MAX_BODY = 8 * 2**20
+"""Bytes of a request: far more than a panel of 1,000 elements needs."""
+
+MAX_PREVIEW_PX = 2048
+MAX_CELLS = 512
+"""Latent cells on a side of a weight map: a picture of 4,096 pixels."""
+
+_EXAMPLE: dict[str, Any] = {
+    "base": "a wooden table",
+    "elements": [
+        {
+            "id": "e1",
+            "description": "a red apple",
+            "box": {"x0": 0.05, "y0": 0.4, "x1": 0.45, "y1": 0.9},
+        },
+        {
+            "id": "e2",
+            "description": "a green pear",
+            "box": {"x0": 0.55, "y0": 0.3, "x1": 0.95, "y1": 0.9},
+        },
+    ],
+}
+
+
+class _Refused(Exception):
+    """What the caller sent cannot be used."""
+
+    def __init__(self, status: int, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        self.status, self.message, self.problems = status, message, problems
+        super().__init__(message)
+
+
+class _Route(NamedTuple):
+    """A POST route: its name, what answers it, what it is for, and an example of its body."""
+
+    name: str
+    answer: Callable[[dict[str, Any]], Any]
+    about: str
+    example: dict[str, Any]
+
+
+def _panel(body: dict[str, Any]) -> Panel:
+    if "panel" not in body:
+        raise _Refused(422, "the body has no panel", (Problem("panel", "is missing", "give a panel"),))
+    checked = reading.check(body["panel"])
+    if isinstance(checked, Panel):
+        return checked
+    raise _Refused(
+        422, "the panel has problems; POST it to validate to have it mended", _under_panel(checked)
+    )
+
+
+def _under_panel(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(f"panel.{problem.path}" if problem.path else "panel", problem.message, problem.repair)
+        for problem in problems
+    )
+
+
+def _numbers(problems: Problems) -> None:
+    """Refuse what the readers of single values noted."""
+    if problems.found:
+        raise _Refused(422, "the body has problems", problems.all())
+
+
+def _plan(body: dict[str, Any]) -> dict[str, Any]:
+    problems = Problems()
+    prompt = problems.text("prompt", body.get("prompt"), MAX_TEXT)
+    name = problems.text("planner", body.get("planner", "builtin"), 64)
+    aspect = problems.number("aspect", body.get("aspect", 1.0), 0.1, 10.0, 1.0)
+    seed = problems.whole("seed", body.get("seed"), 0, MAX_SEED)
+    if name not in PLANNERS:
+        problems.add("planner", f"there is no planner of this name; choose {', '.join(PLANNERS)}", "none")
+    _numbers(problems)
+    done = plan(prompt, name=name, aspect=aspect, seed=seed)
+    report = {"unread": list(done.report.unread), "notes": list(done.report.notes)}
+    return {"panel": to_document(done.panel), "report": report}
+
+
+def _edit(body: dict[str, Any]) -> dict[str, Any]:
+    before = _panel(body)
+    after = apply(before, read_operations(body.get("operations", [])))
+    return {"panel": to_document(after), "changes": sentences(diff(before, after))}
+
+
+def _validate(body: dict[str, Any]) -> dict[str, Any]:
+    if "panel" not in body:
+        raise _Refused(422, "the body has no panel", (Problem("panel", "is missing", "give a panel"),))
+    result = reading.read(body["panel"])
+    return {
+        "valid": result.panel is not None and not result.problems,
+        "problems": [msgspec.to_builtins(problem) for problem in _under_panel(result.problems)],
+        "panel": None if result.panel is None else to_document(result.panel),
+    }
+
+
+def _preview(body: dict[str, Any]) -> Response:
+    problems = Problems()
+    size = problems.number("size", body.get("size", 512), 16, MAX_PREVIEW_PX, 512)
+    _numbers(problems)
+    return _png(render(_panel(body), int(size)))
+
+
+def _masks(body: dict[str, Any]) -> Response:
+    """The weight maps one below the other, the base's first, a pixel a cell, 255 = all."""
+    panel, problems = _panel(body), Problems()
+    width = int(problems.number("width", body.get("width", 64), 1, MAX_CELLS, 64))
+    height = int(problems.number("height", body.get("height", 64), 1, MAX_CELLS, 64))
+    ratio = problems.number("base_ratio", body.get("base_ratio", 0.2), 0, 1, 0.2)
+    feather = problems.number("feather", body.get("feather", 0.0), 0, 0.5, 0.0)
+    overlap = body.get("overlap", OVERLAPS[0])
+    if overlap not in OVERLAPS:
+        problems.add("overlap", f"must be one of {', '.join(OVERLAPS)}", "front")
+    if (1 + len(panel.elements)) * width * height > 64 * MAX_CELLS**2:
+        problems.add("panel.elements", "are too many for maps of this size", "ask for smaller maps")
+    _numbers(problems)
+    maps = weight_maps(panel.elements, Mixing(ratio, feather, overlap), (height, width), (height, width))
+    pixels = (maps * 255).round().byte().reshape(-1, width).numpy()
+    response = _png(Image.fromarray(pixels, "L"))
+    response.headers["X-Ranni-Maps"] = str(len(maps))
+    return response
+
+
+def _png(picture: Image.Image) -> Response:
+    out = io.BytesIO()
+    picture.save(out, format="PNG")
+    return Response(out.getvalue(), media_type="image/png")
+
+
+_ROUTES = (
+    _Route(
+        "plan",
+        _plan,
+        "Plan a prompt: the panel, and what of the prompt it does not say.",
+        {"prompt": "a red apple to the left of a green pear", "planner": "builtin", "aspect": 1.0},
+    ),
+    _Route(
+        "edit",
+        _edit,
+        "Apply operations to a panel, in order: add, remove, replace, attribute, resize, move.",
+        {"panel": _EXAMPLE, "operations": [{"op": "move", "id": "e1", "by": [0.1, 0.0]}]},
+    ),
+    _Route("validate", _validate, "What is wrong with a panel, and the panel mended.", {"panel": _EXAMPLE}),
+    _Route("preview", _preview, "A PNG of the panel, `size` pixels on its longer side.", {"panel": _EXAMPLE}),
+    _Route(
+        "masks",
+        _masks,
+        "A PNG of the weight maps on a latent grid, base first, one below the other.",
+        {"panel": _EXAMPLE, "width": 64, "height": 64, "base_ratio": 0.2},
+    ),
+)
+
+
+def _version() -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "panel": PANEL_VERSION,
+        "request": REQUEST_VERSION,
+        "planners": list(PLANNERS),
+        "modes": list(MODES),
+    }
+
+
+def _answer(route: _Route, data: bytes) -> Response:
+    """What a route says to a body; faults of the caller become 4xx with paths."""
+    try:
+        try:
+            body = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise _Refused(400, f"the body is not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise _Refused(422, "the body must be a JSON object")
+        result = route.answer(body)
+    except _Refused as refusal:
+        return _failure(refusal.status, refusal.message, refusal.problems)
+    except PanelError as error:
+        return _failure(422, str(error), error.problems)
+    except InputError as error:
+        return _failure(422, str(error))
+    except PlannerError as error:
+        return _failure(502, str(error))
+    return result if isinstance(result, Response) else _json(200, result)
+
+
+def _json(status: int, value: Any) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def _failure(status: int, message: str, problems: tuple[Problem, ...] = ()) -> Response:
+    found = [msgspec.to_builtins(problem) for problem in problems[:100]]
+    return _json(status, {"error": message, "problems": found})
+
+
+def _endpoint(route: _Route) -> Callable[..., Any]:
+    async def endpoint(request: Request) -> Response:
+        data = b""
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BODY:
+                return _failure(413, f"the body is larger than {MAX_BODY // 2**20} MiB")
+        return await run_in_threadpool(_answer, route, data)
+
+    return endpoint
+
+
+async def _allowed(request: Request) -> None:
+    """The host's own protection: `--api-auth` by password, `--gradio-auth` by the browser's cookie."""
+    wanted = getattr(shared.cmd_opts, "api_auth", None)
+    app = request.app
+    cookie_auth = getattr(app, "auth", None)
+    if not wanted and cookie_auth is None:
+        return
+    if cookie_auth is not None:
+        names = ("access-token", "access-token-unsecure")
+        if any(request.cookies.get(name) in getattr(app, "tokens", {}) for name in names):
+            return
+    given: HTTPBasicCredentials | None = await HTTPBasic(auto_error=False)(request)
+    if wanted and given is not None:
+        pair = f"{given.username}:{given.password}".encode()
+        if any(secrets.compare_digest(pair, entry.strip().encode()) for entry in wanted.split(",")):
+            return
+    raise HTTPException(401, "give the user name and password of --api-auth", {"WWW-Authenticate": "Basic"})
+
+
+def mount(_: Any, app: FastAPI) -> None:
+    """Add the routes; the host calls this once its server is up, again after each reload of the UI."""
+    if any(getattr(route, "path", "").startswith(PREFIX) for route in app.routes):
+        return
+    guard = [Depends(_allowed)]
+    for name, answer in (("version", _version), ("schema", json_schema)):
+        app.add_api_route(f"{PREFIX}/{name}", answer, methods=["GET"], dependencies=guard, tags=["Ranni"])
+    for route in _ROUTES:
+        body = {"required": True, "content": {"application/json": {"example": route.example}}}
+        app.add_api_route(
+            f"{PREFIX}/{route.name}",
+            _endpoint(route),
+            methods=["POST"],
+            dependencies=guard,
+            summary=route.about,
+            openapi_extra={"requestBody": body},
+            tags=["Ranni"],
+        )

@@ -1,0 +1,132 @@
+"""Axes of the X/Y/Z plot: each sets one field of the request, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from modules import scripts
+
+from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
+from lib_ranni.webui import presets
+from lib_ranni.webui.planning import PLANNERS
+from lib_ranni.webui.request import MODES, Planning, Request
+
+ATTRIBUTE = "_ranni_axes"
+"""Where a cell's processing object keeps its values, by the axis' name."""
+
+_PREFIX = "[Ranni] "
+
+Change = Callable[[Request, Any], Request]
+
+
+class _Axis(NamedTuple):
+    """An axis: how its values read, what they change, and which are allowed."""
+
+    name: str
+    type: Callable[[Any], Any]
+    change: Change
+    choices: Callable[[], list[str]] | None = None
+    low: float = 0.0
+    high: float = 1.0
+
+
+def _guidance(name: str) -> Change:
+    def change(request: Request, value: Any) -> Request:
+        settings = msgspec.structs.replace(request.guidance, **{name: value})
+        return msgspec.structs.replace(request, guidance=settings)
+
+    return change
+
+
+def _hires_ratio(request: Request, value: float) -> Request:
+    hires = msgspec.structs.replace(request.guidance.hires, base_ratio=value)
+    return _guidance("hires")(request, hires)
+
+
+def _enabled(request: Request, value: str) -> Request:
+    return msgspec.structs.replace(request, enabled=value == "True")
+
+
+def _weight(request: Request, value: float) -> Request:
+    def weighted(panel: Panel) -> Panel:
+        elements = (with_fields(e, weight=min(10.0, e.weight * value)) for e in panel.elements)
+        return with_fields(panel, elements=tuple(elements))
+
+    return msgspec.structs.replace(request, panels=tuple(weighted(panel) for panel in request.panels))
+
+
+def _planner(request: Request, value: str) -> Request:
+    planning = Planning(name=value, seed=request.planner.seed)
+    return msgspec.structs.replace(request, enabled=True, panels=(), planner=planning)
+
+
+def _plan_seed(request: Request, value: int) -> Request:
+    planning = Planning(name=request.planner.name or next(iter(PLANNERS)), seed=value)
+    return msgspec.structs.replace(request, enabled=True, panels=(), planner=planning)
+
+
+def _preset(request: Request, value: str) -> Request:
+    return msgspec.structs.replace(request, enabled=True, panels=(presets.load(value),))
+
+
+_AXES = (
+    _Axis("Enabled", str, _enabled, lambda: ["True", "False"]),
+    _Axis("Mode", str, _guidance("mode"), lambda: list(MODES)),
+    _Axis("Base ratio", float, _guidance("base_ratio")),
+    _Axis("Feather", float, _guidance("feather"), high=0.5),
+    _Axis("Start", float, _guidance("start")),
+    _Axis("End", float, _guidance("end")),
+    _Axis("Hires base ratio", float, _hires_ratio),
+    _Axis("Element weight", float, _weight, high=10.0),
+    _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
+    _Axis("Plan seed", int, _plan_seed, high=MAX_SEED),
+    _Axis("Kept panel", str, _preset, presets.names),
+)
+
+
+def applied(p: Any, request: Request) -> Request:
+    """The request with the values of the grid's cell that is drawn; planners before what changes panels."""
+    values = getattr(p, ATTRIBUTE, None) or {}
+    order = {"Planner": 0, "Plan seed": 1, "Kept panel": 2}
+    for axis in sorted(_AXES, key=lambda axis: order.get(axis.name, 3)):
+        if axis.name in values:
+            request = axis.change(request, values[axis.name])
+    return request
+
+
+def _apply(axis: _Axis) -> Callable[[Any, Any, Any], None]:
+    def apply(p: Any, value: Any, _: Any) -> None:
+        # Cells are shallow copies of one object: what they share must not be changed in place.
+        setattr(p, ATTRIBUTE, {**(getattr(p, ATTRIBUTE, None) or {}), axis.name: value})
+
+    return apply
+
+
+def _confirm(axis: _Axis) -> Callable[[Any, list[Any]], None]:
+    def confirm(_: Any, values: list[Any]) -> None:
+        known = axis.choices() if axis.choices is not None else None
+        for value in values:
+            if known is not None and value not in known:
+                raise RuntimeError(f"{_PREFIX}{axis.name}: {value!r} is none of {', '.join(known) or 'none'}")
+            if known is None and not axis.low <= value <= axis.high:
+                raise RuntimeError(
+                    f"{_PREFIX}{axis.name}: {value} is not in {axis.low:.16g}..{axis.high:.16g}"
+                )
+
+    return confirm
+
+
+def add_axes() -> None:
+    """Register the axes once for each load of the host's grid script."""
+    grid = next((s.module for s in scripts.scripts_data if s.script_class.__module__ == "xyz_grid.py"), None)
+    if grid is None:
+        return
+    known = {option.label for option in grid.axis_options}
+    for axis in _AXES:
+        label = f"{_PREFIX}{axis.name}"
+        if label not in known:
+            grid.axis_options.append(
+                grid.AxisOption(label, axis.type, _apply(axis), confirm=_confirm(axis), choices=axis.choices)
+            )
