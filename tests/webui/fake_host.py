@@ -1,0 +1,249 @@
+"""A double of the host's edge: only what `lib_ranni.webui` touches, behaving as the contract says.
+
+`tests/webui_live` runs the same arrangements of rows in the real host.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+WIDTH = 16
+"""Width of the texts that the small denoisers of tests/guidance read."""
+
+_TAG = re.compile(r"<(\w+):([^>]+)>")
+
+
+class Scheduled(NamedTuple):
+    end_at_step: int
+    cond: Tensor
+
+
+def tokens_of(text: str) -> int:
+    """Tokens of a text: a chunk of 77, or two where it has more than 10 words."""
+    return 154 if len(text.split()) > 10 else 77
+
+
+def encoded(text: str) -> Tensor:
+    """A text's own vectors (L, WIDTH)."""
+    seed = sum(ord(letter) * (n + 1) for n, letter in enumerate(text)) % 2**31
+    return torch.randn(tokens_of(text), WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+class SdConditioning(list[str]):
+    def __init__(
+        self, prompts: list[str], is_negative_prompt: bool = False, width: int = 0, height: int = 0
+    ) -> None:
+        super().__init__(prompts)
+
+
+def get_learned_conditioning(
+    model: Any, prompts: list[str], steps: int, hires_steps: int | None, old: bool
+) -> list[list[Scheduled]]:
+    """`first|then` changes half-way; everything else stays."""
+    total = hires_steps if hires_steps is not None else steps
+    out = []
+    for prompt in prompts:
+        parts = prompt.split("|")
+        ends = [total * (n + 1) // len(parts) for n in range(len(parts))]
+        out.append([Scheduled(end, encoded(part)) for end, part in zip(ends, parts, strict=True)])
+    return out
+
+
+def parse_prompt(text: str) -> tuple[str, dict[str, list[Any]]]:
+    found = defaultdict(list)
+    for kind, items in _TAG.findall(text):
+        found[kind].append(SimpleNamespace(positional=items.split(":")))
+    return _TAG.sub("", text), found
+
+
+class Part(NamedTuple):
+    """One part of a prompt with AND."""
+
+    text: str
+    weight: float = 1.0
+
+
+class Wrap(nn.Module):
+    """What the host wraps around a UNet for a sampler: (x, sigma, cond) to a prediction."""
+
+    def __init__(self, unet: nn.Module) -> None:
+        super().__init__()
+        self.unet = unet
+        self.rows: list[int] = []
+
+    def forward(self, x: Tensor, sigma: Tensor, cond: dict[str, Any]) -> Tensor:
+        self.rows.append(len(x))
+        assert len(cond["c_concat"][0]) == len(x)
+        return self.unet(x, sigma, context=cond["c_crossattn"][0])
+
+
+class Denoiser(nn.Module):
+    """Arranges rows as the host's CFGDenoiser: conditioned ones picture by picture, then the negatives."""
+
+    def __init__(self, sampler: Any, host: Host, total: int) -> None:
+        super().__init__()
+        self.sampler, self._host = sampler, host
+        self.step, self.total_steps = 0, total
+        self.wrap: Wrap | None = None
+
+    @property
+    def inner_model(self) -> Wrap:
+        if self.wrap is None:
+            self.wrap = Wrap(self._host.shared.sd_model.model.diffusion_model)
+        return self.wrap
+
+    def forward(self, x: Tensor, prompts: list[list[Part]], negatives: list[str], scale: float) -> Tensor:
+        opts = self._host.shared.opts
+        flat = [(n, part) for n, parts in enumerate(prompts) for part in parts]
+        params = SimpleNamespace(
+            x=torch.cat([x[[n for n, _ in flat]], x]),
+            sigma=torch.full((len(flat) + len(x),), 500),
+            image_cond=torch.zeros(len(flat) + len(x), 5, 1, 1),
+            text_cond=_stacked([encoded(part.text) for _, part in flat]),
+            text_uncond=_stacked([encoded(text) for text in negatives]),
+            denoiser=self,
+        )
+        self._host.fire("cfg_denoiser", params)
+        out = self._run(params, len(x), skip=opts.skip)
+        if opts.skip:
+            firsts = [next(k for k, (n, _) in enumerate(flat) if n == image) for image in range(len(x))]
+            out = torch.cat([out, out[firsts]])
+        self._host.fire("cfg_denoised", SimpleNamespace(x=out, inner_model=self.inner_model))
+        self.step += 1
+        result = out[len(flat) :].clone()
+        for row, (n, part) in enumerate(flat):
+            result[n] += (1.0 if opts.skip else scale) * part.weight * (out[row] - out[len(flat) + n])
+        return result
+
+    def _run(self, params: Any, images: int, *, skip: bool) -> Tensor:
+        cond, uncond = params.text_cond, params.text_uncond
+        together = cond.shape[1] == uncond.shape[1] or skip
+        texts = [cond] if skip else [torch.cat([cond, uncond])] if together else [cond, uncond]
+        out, start = [], 0
+        for text in texts:
+            size = len(text) if self._host.shared.opts.batch_cond_uncond else images
+            for first in range(0, len(text), size):
+                part = text[first : first + size]
+                rows = slice(start, start + len(part))
+                given = {"c_crossattn": [part], "c_concat": [params.image_cond[rows]]}
+                out.append(self.inner_model(params.x[rows], params.sigma[rows], cond=given))
+                start += len(part)
+        return torch.cat(out)
+
+
+def _stacked(texts: list[Tensor]) -> Tensor:
+    most = max(len(text) for text in texts)
+    return torch.stack([torch.cat([text, text[-1:].repeat(most - len(text), 1)]) for text in texts])
+
+
+class Sampler:
+    """Runs the denoiser some steps on a fixed latent."""
+
+    def __init__(self, host: Host) -> None:
+        self.config = SimpleNamespace(total_steps=lambda steps: steps)
+        self.model_wrap_cfg: Any = None
+        self.sampler_extra_args: dict[str, Any] = {}
+        self._host = host
+
+    def launch_sampling(self, steps: int, function: Callable[[], Any]) -> Any:
+        return function()
+
+    def sample(
+        self, x: Tensor, prompts: list[list[Part]], negatives: list[str], scale: float, steps: int
+    ) -> list[Tensor]:
+        self.model_wrap_cfg = Denoiser(self, self._host, steps)
+        self.sampler_extra_args = {"cond": SimpleNamespace(batch=prompts)}
+        denoiser = self.model_wrap_cfg
+        return self.launch_sampling(
+            steps, lambda: [denoiser(x, prompts, negatives, scale) for _ in range(steps)]
+        )
+
+
+class Host:
+    """The fake `modules`, and the callbacks registered with it."""
+
+    def __init__(self, unet: nn.Module, data: Path) -> None:
+        self.callbacks: dict[str, list[Callable[..., Any]]] = defaultdict(list)
+        self.reported: list[str] = []
+        model = SimpleNamespace(diffusion_model=unet, conditioning_key="crossattn")
+        opts = SimpleNamespace(batch_cond_uncond=True, use_old_scheduling=False, skip=False)
+        self.shared = ModuleType("modules.shared")
+        self.shared.__dict__.update(
+            sd_model=SimpleNamespace(model=model),
+            opts=opts,
+            state=SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False),
+            loaded_hypernetworks=[],
+            cmd_opts=SimpleNamespace(api_auth=None),
+        )
+        self._data = data
+
+    def fire(self, name: str, params: Any) -> None:
+        """Call the callbacks as the host does: what they raise is noted and swallowed."""
+        for callback in self.callbacks[name]:
+            try:
+                callback(params)
+            except Exception as error:
+                self.reported.append(f"{name}: {error!r}")
+
+    def modules(self) -> dict[str, ModuleType]:
+        def module(name: str, **members: Any) -> ModuleType:
+            made = ModuleType(f"modules.{name}" if name else "modules")
+            made.__dict__.update(members)
+            return made
+
+        def register(name: str) -> Callable[..., None]:
+            return lambda callback, name_=name, **_: self.callbacks[name_].append(callback)
+
+        hypernetwork = module("hypernetworks.hypernetwork", apply_hypernetworks=lambda _, c, layer: (c, c))
+        names = ("cfg_denoiser", "cfg_denoised", "after_component", "app_started", "before_ui")
+        found = {
+            "shared": self.shared,
+            "devices": module("devices", autocast=nullcontext),
+            "errors": module("errors", report=lambda text, exc_info=None: self.reported.append(text)),
+            "extra_networks": module("extra_networks", parse_prompt=parse_prompt),
+            "paths_internal": module("paths_internal", data_path=str(self._data)),
+            "prompt_parser": module(
+                "prompt_parser",
+                SdConditioning=SdConditioning,
+                get_learned_conditioning=get_learned_conditioning,
+            ),
+            "sd_unet": module("sd_unet", current_unet=None),
+            "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),
+            "hypernetworks.hypernetwork": hypernetwork,
+            "scripts": module("scripts", Script=object, AlwaysVisible=object(), scripts_data=[]),
+            "script_callbacks": module(
+                "script_callbacks", **{f"on_{name}": register(name) for name in names}
+            ),
+            "ui_components": module("ui_components", FormRow=object, InputAccordion=object),
+        }
+        package = module("")
+        package.__path__ = []  # type: ignore[attr-defined]
+        package.__dict__.update({name: made for name, made in found.items() if "." not in name})
+        return {"modules": package, **{f"modules.{name}": made for name, made in found.items()}}
+
+
+@contextmanager
+def installed(host: Host) -> Iterator[Host]:
+    """The fake host in place of `modules`; our package is loaded anew against it, and dropped after."""
+
+    def ours() -> list[str]:
+        return [name for name in sys.modules if name.startswith(("lib_ranni.webui", "modules"))]
+
+    before = {name: sys.modules.pop(name) for name in ours()}
+    sys.modules.update(host.modules())
+    try:
+        yield host
+    finally:
+        for name in ours():
+            del sys.modules[name]
+        sys.modules.update(before)

@@ -1,0 +1,45 @@
+"""Live tests talk to a WebUI that runs with `--api`, this extension and the shapes checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.webui_live.host import Host
+
+URL = os.environ.get("RANNI_WEBUI_URL", "")
+
+# What override_settings leave behind for the life of the host when its config.json lacks them.
+_DEFAULTS: dict[str, Any] = {
+    "batch_cond_uncond": True,
+    "pad_cond_uncond": False,
+    "pad_cond_uncond_v0": False,
+    "skip_early_cond": 0.0,
+    "s_min_uncond_all": False,
+    "live_previews_enable": False,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if URL:
+        return
+    skip = pytest.mark.skip(reason="no WebUI: set RANNI_WEBUI_URL to one that runs with --api")
+    for item in items:
+        if "webui_live" in item.nodeid:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    found = Host(URL)
+    assert found.get("/ranni/v1/version").status_code == 200, f"{URL} runs without this extension"
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def _settings(host: Host) -> None:
+    host.post("/sdapi/v1/options", _DEFAULTS)

@@ -1,0 +1,107 @@
+"""A running WebUI, asked over HTTP as an API caller would."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+from PIL import Image
+
+LEFT = {"x0": 0.05, "y0": 0.3, "x1": 0.45, "y1": 0.7}
+RIGHT = {"x0": 0.55, "y0": 0.3, "x1": 0.95, "y1": 0.7}
+
+
+def panel(left: str = "a red circle", right: str = "a blue square", **fields: Any) -> dict[str, Any]:
+    """Two things side by side; `fields` are those of the left one."""
+    return {
+        "elements": [
+            {"id": "e1", "description": left, "box": LEFT, **fields},
+            {"id": "e2", "description": right, "box": RIGHT},
+        ]
+    }
+
+
+class Drawn(NamedTuple):
+    """What the host answered to a generation."""
+
+    pictures: list[Image.Image]
+    infotexts: list[str]
+    files: list[str]
+    """The PNG files in base64, as the host sent them."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The first picture, (h, w, 3) as whole numbers."""
+        return pixels(self.pictures[0])
+
+    @property
+    def request(self) -> dict[str, Any] | None:
+        """What the first infotext says of our request."""
+        return request_of(self.infotexts[0])
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def request_of(infotext: str) -> dict[str, Any] | None:
+    """The request in an infotext, as the host's own quoting wrote it."""
+    start = infotext.find('Ranni: "')
+    if start < 0:
+        return None
+    text, _ = json.JSONDecoder().raw_decode(infotext[start + len("Ranni: ") :])
+    return json.loads(text)
+
+
+def encoded(picture: Image.Image) -> str:
+    out = io.BytesIO()
+    picture.save(out, format="PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+class Host:
+    """The WebUI at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=900)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def post(self, path: str, body: Any) -> httpx.Response:
+        return self._client.post(path, json=body)
+
+    def send(self, path: str, data: bytes) -> httpx.Response:
+        return self._client.post(path, content=data, headers={"Content-Type": "application/json"})
+
+    def get(self, path: str) -> httpx.Response:
+        return self._client.get(path)
+
+    def generation(self, kind: str = "txt2img", request: Any = None, **fields: Any) -> httpx.Response:
+        """POST a generation; `request` is our script's argument."""
+        body: dict[str, Any] = {
+            "prompt": "plain background",
+            "steps": 6,
+            "cfg_scale": 4,
+            "seed": 1,
+            "width": 128,
+            "height": 128,
+            "sampler_name": "Euler",
+            **fields,
+        }
+        if request is not None:
+            args = request if isinstance(request, list) else [request]
+            body["alwayson_scripts"] = {"Ranni": {"args": args}}
+        return self.post(f"/sdapi/v1/{kind}", body)
+
+    def draw(self, kind: str = "txt2img", request: Any = None, **fields: Any) -> Drawn:
+        """Like `generation`, and it must succeed."""
+        answer = self.generation(kind, request, **fields)
+        assert answer.status_code == 200, answer.text[:500]
+        body = answer.json()
+        images = [Image.open(io.BytesIO(base64.b64decode(image))) for image in body["images"]]
+        return Drawn(images, json.loads(body["info"])["infotexts"], body["images"])

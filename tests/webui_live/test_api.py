@@ -1,0 +1,150 @@
+"""The extension's routes, its argument and its infotext in the real host."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.webui_live.host import Host, encoded, panel, request_of
+
+BAD_PANELS: list[tuple[Any, str]] = [
+    (7, "panel"),
+    ({"elements": 7}, "panel.elements"),
+    (
+        {"elements": [{"description": "a", "box": {"x0": 0, "y0": 0, "x1": 9, "y1": 1}}]},
+        "panel.elements[0].box",
+    ),
+    ({"elements": [{"description": "<b>a</b>"}]}, "panel.elements[0].box"),
+    ({"base": 1}, "panel.base"),
+    ({"aspect": 1e300, "elements": []}, "panel.aspect"),
+]
+
+# The rest of the grid script's arguments: no third axis, a legend, lone images too, fixed seeds.
+_NO_THIRD_AXIS = (0, "", [], True, True, False, False, False, False, False, 0)
+
+
+@pytest.mark.parametrize(("bad", "path"), BAD_PANELS)
+@pytest.mark.parametrize("kind", ["txt2img", "img2img"])
+def test_a_bad_panel_is_refused_with_its_path(host: Host, kind: str, bad: Any, path: str) -> None:
+    start = encoded(Image.new("RGB", (128, 128), "gray"))
+    fields: dict[str, Any] = {} if kind == "txt2img" else {"init_images": [start]}
+    answer = host.generation(kind, {"panel": bad}, **fields)
+    assert answer.status_code == 422
+    assert path in [fault["loc"][-1] for fault in answer.json()["detail"]]
+
+
+def test_an_unknown_planner_is_refused(host: Host) -> None:
+    answer = host.generation(request={"planner": {"name": "../../etc"}})
+    assert answer.status_code == 422
+    assert "choose builtin" in answer.json()["detail"][0]["msg"]
+
+
+def test_a_planned_picture_says_what_was_planned(host: Host) -> None:
+    prompt = "a red circle to the left of a blue square, plain background"
+    drawn = host.draw(request=[True, {"planner": {"name": "builtin"}}], prompt=prompt)
+    assert drawn.request is not None
+    found = [element["description"] for element in drawn.request["panel"]["elements"]]
+    assert found == ["red circle", "blue square"]
+    assert drawn.infotexts[0].startswith(prompt)
+
+
+def test_what_an_infotext_says_draws_the_same_picture(host: Host) -> None:
+    asked = {"panel": panel(), "guidance": {"mode": "latent", "base_ratio": 0.3, "feather": 0.1}}
+    first = host.draw(request=asked)
+    again = host.draw(request=first.request)
+    assert np.array_equal(first.pixels, again.pixels)
+    assert first.request == again.request
+
+
+def test_an_infotext_goes_through_png_info(host: Host) -> None:
+    hard = panel('a "red", circle:\nwith \\ and ünïcode 红色 <b>{}', "x: y, z: 1, w: 2")
+    drawn = host.draw(request={"panel": hard})
+    parsed = host.post("/sdapi/v1/png-info", {"image": drawn.files[0]}).json()["parameters"]
+    assert json.loads(parsed["Ranni"]) == drawn.request
+    found = [element["description"] for element in json.loads(parsed["Ranni"])["panel"]["elements"]]
+    assert found == [element["description"] for element in hard["elements"]]
+    again = host.draw(request=parsed["Ranni"])
+    assert np.array_equal(drawn.pixels, again.pixels)
+
+
+def test_a_grid_of_modes_and_base_ratios(host: Host) -> None:
+    scripts = host.get("/sdapi/v1/script-info").json()
+    grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
+    axes = grid["args"][0]["choices"]
+    mode, ratio = axes.index("[Ranni] Mode"), axes.index("[Ranni] Base ratio")
+    drawn = host.draw(
+        request={"panel": panel()},
+        script_name="x/y/z plot",
+        script_args=[mode, "", ["attention", "latent"], ratio, "0, 0.3, 0.6", [], *_NO_THIRD_AXIS, False],
+    )
+    cells = [request_of(text) for text in drawn.infotexts[1:]]
+    seen = {(c["guidance"].get("mode"), c["guidance"].get("base_ratio")) for c in cells if c is not None}
+    assert seen == {(m, r) for m in ("attention", "latent") for r in (0.0, 0.3, 0.6)}
+    pictures = [np.asarray(picture.convert("RGB")).tobytes() for picture in drawn.pictures[1:]]
+    assert len(set(pictures)) == 6
+    alone = host.draw(request=cells[3])
+    assert np.asarray(alone.pictures[0].convert("RGB")).tobytes() == pictures[3]
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"), [("magic", "none of attention, latent"), ("attention, magic", "none of")]
+)
+def test_values_of_an_axis_are_checked_before_anything_is_drawn(
+    host: Host, values: str, complaint: str
+) -> None:
+    axes = next(s for s in host.get("/sdapi/v1/script-info").json() if s["name"] == "x/y/z plot")["args"][0]
+    mode = axes["choices"].index("[Ranni] Mode")
+    rest = [0, "", [], *_NO_THIRD_AXIS, True]
+    answer = host.generation(
+        request={"panel": panel()}, script_name="x/y/z plot", script_args=[mode, values, [], *rest]
+    )
+    assert answer.status_code == 500
+    assert complaint in json.dumps(answer.json())
+
+
+def test_the_routes_answer(host: Host) -> None:
+    version = host.get("/ranni/v1/version").json()
+    assert version["modes"] == ["attention", "latent"]
+    assert "$defs" in host.get("/ranni/v1/schema").json()
+    planned = host.post("/ranni/v1/plan", {"prompt": "two red apples"}).json()
+    assert len(planned["panel"]["elements"]) == 2
+    moved = {"panel": planned["panel"], "operations": [{"op": "move", "id": "e1", "by": [0, 0.1]}]}
+    assert "Moved" in host.post("/ranni/v1/edit", moved).json()["changes"][0]
+    preview = host.post("/ranni/v1/preview", {"panel": panel(), "size": 200})
+    assert Image.open(io.BytesIO(preview.content)).size == (200, 200)
+    masks = host.post("/ranni/v1/masks", {"panel": panel(), "width": 16, "height": 8, "base_ratio": 0.25})
+    maps = np.asarray(Image.open(io.BytesIO(masks.content))).reshape(3, 8, 16)
+    assert int(masks.headers["X-Ranni-Maps"]) == 3
+    assert np.abs(maps.astype(int).sum(0) - 255).max() <= 2
+    assert maps[1, 4, 4] == 191
+
+
+@pytest.mark.parametrize(
+    ("route", "data", "status"),
+    [
+        ("plan", b"{", 400),
+        ("plan", b"[]", 422),
+        ("plan", b"[" * 5000, 400),
+        ("plan", b'{"prompt": NaN}', 400),
+        ("plan", b'{"prompt": "\xff"}', 400),
+        ("plan", b'{"prompt": "' + b"x" * 9_000_000 + b'"}', 413),
+        ("plan", b'{"prompt": "x", "planner": "../secret"}', 422),
+        ("plan", b'{"prompt": "x", "aspect": 1e300}', 422),
+        ("edit", b'{"panel": {}, "operations": [{"op": "fly"}]}', 422),
+        ("edit", b'{"panel": {}, "operations": [{"op": "remove", "id": "e9"}]}', 422),
+        ("validate", b"{}", 422),
+        ("preview", b'{"panel": {}, "size": 100000}', 422),
+        ("preview", b'{"panel": {"elements": 3}}', 422),
+        ("masks", b'{"panel": {}, "width": 0}', 422),
+        ("masks", b'{"panel": {}, "overlap": "magic"}', 422),
+    ],
+)
+def test_bad_bodies_are_4xx(host: Host, route: str, data: bytes, status: int) -> None:
+    answer = host.send(f"/ranni/v1/{route}", data)
+    assert answer.status_code == status
+    assert answer.json()["error"]

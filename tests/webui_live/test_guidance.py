@@ -1,0 +1,163 @@
+"""Guidance in the real host: it acts, it is right for every way the host arranges rows, and it leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.webui_live.host import Host, encoded, panel, pixels
+
+MODES = ("attention", "latent")
+LONG = ", ".join(["ugly", "blurry"] * 45)
+AND = "plain background AND a gray background :0.5"
+
+# Arrangements of the same rows that must not change a picture, each against what it must equal.
+ARRANGED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "one call a row": ({"override_settings": {"batch_cond_uncond": False}}, {}),
+    "batch of 2": ({"batch_size": 2}, {}),
+    "batch of 4": ({"batch_size": 4}, {}),
+    "two batches": ({"n_iter": 2}, {}),
+    "unequal lengths": (
+        {"negative_prompt": LONG, "override_settings": {"batch_cond_uncond": False}},
+        {"negative_prompt": LONG},
+    ),
+    "unequal lengths, batch": ({"negative_prompt": LONG, "batch_size": 2}, {"negative_prompt": LONG}),
+    "padded": (
+        {
+            "negative_prompt": LONG,
+            "batch_size": 2,
+            "override_settings": {"pad_cond_uncond": True, "batch_cond_uncond": False},
+        },
+        {"negative_prompt": LONG, "override_settings": {"pad_cond_uncond": True}},
+    ),
+    "skipped early": (
+        {"batch_size": 2, "override_settings": {"skip_early_cond": 0.5, "batch_cond_uncond": False}},
+        {"override_settings": {"skip_early_cond": 0.5}},
+    ),
+    "skipped by sigma": (
+        {"s_min_uncond": 4.0, "batch_size": 2, "override_settings": {"batch_cond_uncond": False}},
+        {"s_min_uncond": 4.0},
+    ),
+    "AND": (
+        {"prompt": AND, "batch_size": 2, "override_settings": {"batch_cond_uncond": False}},
+        {"prompt": AND},
+    ),
+}
+
+
+def request(mode: str, base_ratio: float = 0.0, **fields: Any) -> dict[str, Any]:
+    return {"panel": panel(**fields), "guidance": {"mode": mode, "base_ratio": base_ratio}}
+
+
+def share(picture: np.ndarray, color: tuple[int, int, int], box: tuple[float, float, float, float]) -> float:
+    """Share of a box, 0..1, whose pixels are near a color."""
+    height, width = picture.shape[:2]
+    x0, y0, x1, y1 = (round(v * s) for v, s in zip(box, (width, height) * 2, strict=True))
+    part = picture[y0:y1, x0:x1]
+    return float((np.abs(part - np.array(color)).sum(-1) < 200).mean())
+
+
+LEFT, RIGHT = (0.1, 0.35, 0.4, 0.65), (0.6, 0.35, 0.9, 0.65)
+RED, BLUE, GREEN = (220, 20, 40), (40, 70, 200), (40, 160, 60)
+
+
+def lies_apart(picture: np.ndarray, left: tuple[int, int, int], right: tuple[int, int, int]) -> bool:
+    return share(picture, left, LEFT) > 0.5 > share(picture, left, RIGHT) and (
+        share(picture, right, RIGHT) > 0.5 > share(picture, right, LEFT)
+    )
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M", "DDIM", "UniPC"])
+def test_colors_land_in_their_boxes(host: Host, sampler: str) -> None:
+    drawn = host.draw(request=request("attention"), sampler_name=sampler, steps=12)
+    assert lies_apart(drawn.pixels, RED, BLUE)
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M SDE", "DDIM", "UniPC"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("arranged", ARRANGED)
+def test_the_arrangement_of_rows_changes_nothing(host: Host, arranged: str, mode: str, sampler: str) -> None:
+    changed, usual = ARRANGED[arranged]
+    asked = request(mode, 0.2, negative="a square")
+    fields: dict[str, Any] = {"sampler_name": sampler, "height": 192, "steps": 4}
+    first = host.draw(request=asked, **fields, **usual)
+    second = host.draw(request=asked, **fields, **changed)
+    plain = host.draw(**fields, **usual)
+    assert np.abs(first.pixels - second.pixels).max() <= 2
+    assert np.abs(first.pixels - plain.pixels).max() > 20
+
+
+def test_pictures_of_a_batch_follow_their_own_panels(host: Host) -> None:
+    swapped = {"panel": [panel(), panel("a blue square", "a red circle")], "guidance": {"base_ratio": 0}}
+    drawn = host.draw(request=swapped, batch_size=2, steps=12)
+    assert lies_apart(pixels(drawn.pictures[0]), RED, BLUE)
+    assert lies_apart(pixels(drawn.pictures[1]), BLUE, RED)
+
+
+@pytest.mark.parametrize(
+    "idle",
+    [[False, {"panel": panel()}], {"panel": {"elements": []}}, {"panel": panel(), "enabled": False}, {}],
+)
+def test_idle_it_changes_no_bit(host: Host, idle: Any) -> None:
+    plain, drawn = host.draw(), host.draw(request=idle)
+    assert np.array_equal(plain.pixels, drawn.pixels)
+    assert drawn.request is None
+
+
+def test_after_guidance_the_host_draws_as_before(host: Host) -> None:
+    before = host.draw()
+    for mode in MODES:
+        host.draw(request=request(mode))
+    assert np.array_equal(before.pixels, host.draw().pixels)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("upscaler", "scale"), [("Latent", 1.5), ("Lanczos", 2.0)])
+def test_the_hires_pass_is_guided(host: Host, mode: str, upscaler: str, scale: float) -> None:
+    fields = {"enable_hr": True, "hr_upscaler": upscaler, "hr_scale": scale, "denoising_strength": 0.7}
+    drawn = host.draw(request=request(mode), steps=12, **fields)
+    assert drawn.pictures[0].size == (int(128 * scale), int(128 * scale))
+    once = {**request(mode), "guidance": {"mode": mode, "base_ratio": 0, "hires": {"enabled": False}}}
+    unguided = host.draw(request=once, steps=12, **fields)
+    assert np.abs(drawn.pixels - unguided.pixels).max() > 20
+    if mode == "attention":
+        assert lies_apart(drawn.pixels, RED, BLUE)
+
+
+def test_img2img_is_guided(host: Host) -> None:
+    start = host.draw(request=request("attention"), steps=12).pictures[0]
+    asked = request("attention", left="a green triangle")
+    drawn = host.draw("img2img", asked, init_images=[encoded(start)], denoising_strength=0.8, steps=16)
+    assert share(drawn.pixels, GREEN, LEFT) > 0.3
+    assert share(drawn.pixels, BLUE, RIGHT) > 0.5
+
+
+@pytest.mark.parametrize("only_masked", [False, True])
+def test_inpainting_sees_the_panel_through_its_crop(host: Host, only_masked: bool) -> None:
+    start = host.draw(request=request("attention"), steps=12).pictures[0]
+    mask = Image.new("L", (128, 128), 0)
+    mask.paste(255, (4, 34, 64, 94))
+    drawn = host.draw(
+        "img2img",
+        request("attention", left="a green triangle"),
+        init_images=[encoded(start)],
+        mask=encoded(mask),
+        inpaint_full_res=only_masked,
+        inpaint_full_res_padding=16,
+        inpainting_fill=2,
+        denoising_strength=1.0,
+        steps=16,
+    )
+    assert share(drawn.pixels, GREEN, LEFT) > 0.3
+    assert share(drawn.pixels, BLUE, RIGHT) > 0.5
+    assert share(drawn.pixels, GREEN, RIGHT) < 0.05
+
+
+def test_odd_sizes(host: Host) -> None:
+    for mode in MODES:
+        drawn = host.draw(request=request(mode, 0.2), width=200, height=136)
+        assert drawn.pictures[0].size == (200, 136)
+        assert drawn.request is not None
