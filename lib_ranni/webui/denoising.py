@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.texts import Text
+from lib_ranni.webui import settings
 
 _CHUNK = 77
 """Tokens of a text are a multiple of this; ControlNet puts one more in front, to tell its rows apart."""
@@ -58,9 +59,9 @@ class Predictor:
         by_length: dict[int, list[int]] = {}
         for n, row in enumerate(rows):
             by_length.setdefault(len(row.text.context), []).append(n)
-        most = len(rows) if shared.opts.batch_cond_uncond else self._images
         for same in by_length.values():
-            for start in range(0, len(same), max(1, most)):
+            most = settings.most_rows(self._images, len(same))
+            for start in range(0, len(same), most):
                 call = same[start : start + most]
                 answers = self._call([rows[n] for n in call], [first_rows[n] for n in call])
                 out.update(zip(call, answers, strict=True))

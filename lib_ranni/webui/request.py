@@ -92,7 +92,8 @@ def read_arguments(args: tuple[Any, ...]) -> Reading:
     if switch is None:
         return reading
     enabled = bool(switch) and reading.request.enabled
-    return Reading(msgspec.structs.replace(reading.request, enabled=enabled), reading.problems)
+    request = msgspec.structs.replace(reading.request, enabled=enabled)
+    return Reading(request, reading.problems if switch else ())  # what is switched off need not be right
 
 
 def read(value: Any) -> Reading:

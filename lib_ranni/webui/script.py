@@ -9,7 +9,7 @@ from fastapi import HTTPException
 from modules import script_callbacks, scripts
 
 from lib_ranni.errors import InputError, RanniError
-from lib_ranni.webui import api, passes, tab, xyz
+from lib_ranni.webui import api, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.planning import plan
 from lib_ranni.webui.request import Request, read_arguments, to_json
@@ -44,23 +44,25 @@ class RanniScript(scripts.Script):
         setattr(p, jobs.ATTRIBUTE, None)
         p.extra_generation_params.pop(TITLE, None)
         reading = read_arguments(args)
-        job = jobs.Job(p, xyz.applied(p, reading.request))
+        job = jobs.Job(p, reading.request)
         if reading.problems:
             message = "; ".join(str(problem) for problem in reading.problems[:3])
             details = [(problem.path, problem.message) for problem in reading.problems]
             _refuse(p, job, 422, f"the panel has problems and is not used: {message}", details)
             return
-        if job.request.is_idle:
-            return
         try:
+            job.request = xyz.applied(p, job.request)
+            if job.request.is_idle:
+                return
             job.request = _planned(p, job.request)
         except RanniError as error:
             status = 422 if isinstance(error, InputError) else 502
-            message = f"no panel was planned, the picture is drawn without one: {error}"
+            message = f"there is no panel, the picture is drawn without one: {error}"
             _refuse(p, job, status, message, [("planner", str(error))])
             return
         setattr(p, jobs.ATTRIBUTE, job)
-        p.extra_generation_params[TITLE] = to_json(job.request)
+        if settings.writes_infotext():
+            p.extra_generation_params[TITLE] = _recorded(job.request, len(p.all_prompts))
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
@@ -88,6 +90,14 @@ def _planned(p: Any, request: Request) -> Request:
         made[prompt] = plan(prompt, name=asked.name, aspect=p.width / p.height, seed=asked.seed).panel
     panels = tuple(made[prompt] for prompt in p.all_prompts)
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
+
+
+def _recorded(request: Request, images: int) -> str | list[str]:
+    """What the infotexts say: each picture's only what concerns it."""
+    if len(request.panels) < 2:
+        return to_json(request)
+    panels = [request.panels[n % len(request.panels)] for n in range(images)]
+    return [to_json(msgspec.structs.replace(request, panels=(panel,))) for panel in panels]
 
 
 def _refuse(p: Any, job: jobs.Job, status: int, message: str, details: list[tuple[str, str]]) -> None:
@@ -128,6 +138,7 @@ def register() -> None:
     script_callbacks.on_cfg_denoiser(_on_cfg_denoiser, name="guidance")
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_after_component(_see_component, name="prompts")
+    script_callbacks.on_ui_settings(settings.add_options, name="settings")
     script_callbacks.on_app_started(api.mount, name="api")
     # With --nowebui the axes of `on_before_ui` come too late, and before the first load xyz is there already.
     xyz.add_axes()

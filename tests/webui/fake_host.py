@@ -205,7 +205,14 @@ class Host:
             return lambda callback, name_=name, **_: self.callbacks[name_].append(callback)
 
         hypernetwork = module("hypernetworks.hypernetwork", apply_hypernetworks=lambda _, c, layer: (c, c))
-        names = ("cfg_denoiser", "cfg_denoised", "after_component", "app_started", "before_ui")
+        events = (
+            "cfg_denoiser",
+            "cfg_denoised",
+            "after_component",
+            "app_started",
+            "before_ui",
+            "ui_settings",
+        )
         found = {
             "shared": self.shared,
             "devices": module("devices", autocast=nullcontext),
@@ -222,7 +229,7 @@ class Host:
             "hypernetworks.hypernetwork": hypernetwork,
             "scripts": module("scripts", Script=object, AlwaysVisible=object(), scripts_data=[]),
             "script_callbacks": module(
-                "script_callbacks", **{f"on_{name}": register(name) for name in names}
+                "script_callbacks", **{f"on_{name}": register(name) for name in events}
             ),
             "ui_components": module("ui_components", FormRow=object, InputAccordion=object),
         }

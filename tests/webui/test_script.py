@@ -1,0 +1,179 @@
+"""The always-on script: what it reads, refuses, plans and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from torch import nn
+
+from lib_ranni.panel.types import Box, Element, Panel
+from lib_ranni.panel.writing import to_document
+from tests.webui.fake_host import Host, installed
+
+PANEL = to_document(Panel(elements=(Element(id="e1", description="red circle", box=Box(0, 0, 0.5, 1)),)))
+BAD = {"elements": [{"description": "x", "box": {"x0": 0, "y0": 0, "x1": 9, "y1": 1}}]}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with installed(Host(nn.Identity(), tmp_path)) as found:
+        yield found
+
+
+def processed(*args: Any, **fields: Any) -> Any:
+    """A processing object after `process`."""
+    from lib_ranni.webui import script
+
+    comments: list[str] = []
+    p = SimpleNamespace(
+        all_prompts=["two red apples"],
+        width=512,
+        height=512,
+        extra_generation_params={},
+        comments=comments,
+        comment=comments.append,
+        is_api=False,
+        init=lambda *_: "init",
+    )
+    p.__dict__.update(fields)
+    script.RanniScript().process(p, *args)
+    return p
+
+
+def recorded(p: Any) -> Any:
+    found = p.extra_generation_params["Ranni"]
+    return [json.loads(text) for text in found] if isinstance(found, list) else json.loads(found)
+
+
+def test_a_panel_is_recorded(host: Host) -> None:
+    p = processed(True, {"panel": PANEL, "guidance": {"mode": "latent"}})
+    assert recorded(p) == {"version": 1, "panel": PANEL, "guidance": {"mode": "latent"}}
+    assert p.comments == []
+
+
+@pytest.mark.parametrize("args", [(False, {"panel": PANEL}), (False, {"panel": BAD}), (True, ""), (), ({},)])
+def test_idle_it_leaves_no_trace(host: Host, args: tuple[Any, ...]) -> None:
+    from lib_ranni.webui import job
+
+    p = processed(*args, extra_generation_params={"Ranni": "of an earlier cell of a grid"})
+    assert p.extra_generation_params == {}
+    assert p.comments == []
+    assert job.of(p) is None
+
+
+def test_a_bad_panel_warns_in_the_tab(host: Host) -> None:
+    p = processed(True, {"panel": BAD})
+    assert p.init() == "init"
+    assert len(p.comments) == 1
+    assert "panel.elements[0].box: needs 0 <= x0" in p.comments[0]
+    assert p.extra_generation_params == {}
+
+
+def test_a_bad_panel_is_refused_in_the_api(host: Host) -> None:
+    from fastapi import HTTPException
+
+    p = processed({"panel": BAD}, is_api=True)
+    with pytest.raises(HTTPException) as refusal:
+        p.init(p.all_prompts, [1], [1])
+    assert refusal.value.status_code == 422
+    assert refusal.value.detail[0]["loc"] == ["alwayson_scripts", "Ranni", "panel.elements[0].box"]
+
+
+def test_each_prompt_is_planned(host: Host) -> None:
+    prompts = ["two red apples", "a blue cup", "two red apples"]
+    planned = recorded(processed({"planner": {"name": "builtin"}}, all_prompts=prompts))
+    counts = [len(request["panel"]["elements"]) for request in planned]
+    assert counts == [2, 1, 2]
+    assert planned[0]["panel"]["provenance"]["prompt"] == "two red apples"
+
+
+def test_one_prompt_is_planned_once(host: Host) -> None:
+    planned = recorded(processed({"planner": {"name": "builtin"}}, all_prompts=["a cup"] * 4))
+    assert [element["description"] for element in planned["panel"]["elements"]] == ["cup"]
+
+
+def test_an_unknown_planner(host: Host) -> None:
+    from fastapi import HTTPException
+
+    p = processed({"planner": {"name": "../oracle"}}, is_api=True)
+    with pytest.raises(HTTPException, match="422"):
+        p.init()
+    p = processed({"planner": {"name": "oracle"}})
+    assert "choose builtin" in p.comments[0]
+
+
+def test_a_copy_of_the_processing_object_is_not_guided(host: Host) -> None:
+    from lib_ranni.webui import job
+
+    p = processed({"panel": PANEL})
+    nested = SimpleNamespace(**p.__dict__)
+    assert job.of(p) is not None
+    assert job.of(nested) is None
+
+
+def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
+    from lib_ranni.webui import xyz
+
+    kept = tmp_path / "ranni" / "panels" / "two cups.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"elements": [{"description": "cup", "box": PANEL["elements"][0]["box"]}]}))
+    options: list[Any] = []
+    grid = SimpleNamespace(
+        axis_options=options,
+        AxisOption=lambda label, type, apply, **rest: SimpleNamespace(
+            label=label, type=type, apply=apply, **rest
+        ),
+    )
+    script_class = type("Grid", (), {"__module__": "xyz_grid.py"})
+    import modules.scripts
+
+    modules.scripts.scripts_data.append(SimpleNamespace(script_class=script_class, module=grid))
+    xyz.add_axes()
+    xyz.add_axes()
+    axes = {option.label: option for option in options}
+    assert len(axes) == len(options) == 11
+    values = {"Mode": "latent", "Base ratio": 0.5, "Element weight": 0.5, "Kept panel": "two cups"}
+    cell = SimpleNamespace()
+    shared = cell.__dict__.setdefault("_ranni_axes", {})
+    for name, value in values.items():
+        axes[f"[Ranni] {name}"].confirm(cell, [value])
+        axes[f"[Ranni] {name}"].apply(cell, value, [value])
+    assert shared == {}
+    request = recorded(processed({"panel": PANEL}, _ranni_axes=cell._ranni_axes))
+    assert request["guidance"] == {"mode": "latent", "base_ratio": 0.5}
+    assert request["panel"]["elements"][0]["description"] == "cup"
+    assert request["panel"]["elements"][0]["weight"] == 0.5
+    assert axes["[Ranni] Kept panel"].choices() == ["two cups"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "complaint"),
+    [
+        ("Mode", "magic", "none of attention, latent"),
+        ("Base ratio", 1.5, "not in 0..1"),
+        ("Plan seed", -1, "not in 0..4294967295"),
+        ("Kept panel", "../../config", "none of none"),
+    ],
+)
+def test_an_axis_checks_its_values(host: Host, axis: str, value: Any, complaint: str) -> None:
+    from lib_ranni.webui import xyz
+
+    found = next(a for a in xyz._AXES if a.name == axis)
+    with pytest.raises(RuntimeError, match=complaint):
+        xyz._confirm(found)(None, [value])
+
+
+@pytest.mark.parametrize("name", ["../config", "nope", "", "a/b"])
+def test_a_panel_outside_the_folder_is_not_read(host: Host, tmp_path: Path, name: str) -> None:
+    from lib_ranni.errors import InputError
+    from lib_ranni.webui import presets
+
+    (tmp_path / "ranni" / "panels").mkdir(parents=True)
+    (tmp_path / "ranni" / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="no kept panel"):
+        presets.load(name)
