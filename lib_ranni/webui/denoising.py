@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.texts import Text
-from lib_ranni.webui import settings
+from lib_ranni.webui import networks, settings
+from lib_ranni.webui.networks import Loras
 
 _CHUNK = 77
 """Tokens of a text are a multiple of this; ControlNet puts one more in front, to tell its rows apart."""
@@ -37,17 +38,18 @@ def same_context(first: Tensor, second: Tensor) -> bool:
 class Predictor:
     """Runs further rows on the inputs of one step, which `on_cfg_denoiser` announced as `params`."""
 
-    def __init__(self, params: Any, images: int) -> None:
+    def __init__(self, params: Any, images: int, loras: dict[Text, Loras]) -> None:
         self.is_running = False
+        self.loras = loras
         self._params = params
         self._images = images
 
     def replace(self, row: int, text: Text) -> bool:
-        """Let the host's own row hear this text, if it is as long as the others."""
+        """Let the host's own row hear this text, if it is as long as the others and needs no LoRA."""
         cond = self._params.text_cond
         contexts = contexts_of(cond)
         marks = len(contexts[row]) - len(unmarked(contexts[row]))
-        if contexts[row][marks:].shape != text.context.shape:
+        if text in self.loras or contexts[row][marks:].shape != text.context.shape:
             return False
         contexts[row][marks:] = text.context
         return True
@@ -56,15 +58,16 @@ class Predictor:
     def run(self, rows: Sequence[Row], first_rows: Sequence[int]) -> list[Tensor]:
         """Predictions (C, h, w) of rows, whose inputs but for the text are those of the host's rows."""
         out: dict[int, Tensor] = {}
-        by_length: dict[int, list[int]] = {}
+        alike: dict[tuple[Loras, int], list[int]] = {}
         for n, row in enumerate(rows):
-            by_length.setdefault(len(row.text.context), []).append(n)
-        for same in by_length.values():
+            alike.setdefault((self.loras.get(row.text, ()), len(row.text.context)), []).append(n)
+        for (loras, _), same in alike.items():
             most = settings.most_rows(self._images, len(same))
-            for start in range(0, len(same), most):
-                call = same[start : start + most]
-                answers = self._call([rows[n] for n in call], [first_rows[n] for n in call])
-                out.update(zip(call, answers, strict=True))
+            with networks.added(loras):
+                for start in range(0, len(same), most):
+                    call = same[start : start + most]
+                    answers = self._call([rows[n] for n in call], [first_rows[n] for n in call])
+                    out.update(zip(call, answers, strict=True))
         return [out[n] for n in range(len(rows))]
 
     def _call(self, rows: Sequence[Row], first_rows: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from modules import devices, extra_networks, prompt_parser, shared
+from modules import devices, prompt_parser, shared
 
 from lib_ranni.guidance.texts import Text
 
@@ -16,6 +16,11 @@ class Timeline:
 
     def __init__(self, entries: Sequence[tuple[int, Text]]) -> None:
         self._entries = tuple(entries)
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """All texts it goes through."""
+        return tuple(text for _, text in self._entries)
 
     def at(self, step: int) -> Text:
         """The text at a model call; past all ends the first one, which is what the host takes."""
@@ -38,13 +43,6 @@ def span_of(p: Any) -> Span:
     if not getattr(p, "is_hr_pass", False):
         return Span(first, None, p.width, p.height)
     return Span(first, total(p.hr_second_pass_steps or p.steps), p.hr_upscale_to_x, p.hr_upscale_to_y)
-
-
-def without_networks(text: str) -> tuple[str, list[str]]:
-    """A text without its `<lora:...>` tags, and the names they had."""
-    cleaned, data = extra_networks.parse_prompt(text)
-    names = [param.positional[0] for params in data.values() for param in params if param.positional]
-    return cleaned, names
 
 
 def encode(texts: Sequence[str], span: Span, *, negative: bool) -> list[Timeline]:

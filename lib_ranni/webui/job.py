@@ -11,7 +11,8 @@ from lib_ranni.errors import RanniError
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
-from lib_ranni.webui.encoding import span_of, without_networks
+from lib_ranni.webui import networks
+from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
 from lib_ranni.webui.pictures import acting, encode_pictures
 from lib_ranni.webui.request import Request
@@ -84,7 +85,7 @@ class Job:
         negatives = [*negatives, *[""] * len(panels)][: len(panels)]
 
         def make_pictures() -> Any:
-            return encode_pictures(panels, negatives, span_of(p))
+            return encode_pictures(panels, negatives, span_of(p), with_loras=guidance.mode == "latent")
 
         mixing = Mixing(ratio, guidance.feather, guidance.overlap)
         Pass(p, guidance.mode, mixing, make_pictures, self._failed).guard(p.sampler)
@@ -105,13 +106,15 @@ class Job:
         return panels if window is None else [through_window(panel, window) for panel in panels]
 
     def _warn_of_networks(self, panels: list[Any]) -> None:
-        named = {name for elements in panels for e in elements for name in without_networks(e.description)[1]}
-        named |= {lora.name for elements in panels for e in elements for lora in e.lora}
-        if named:
+        loras = [lora for elements in panels for element in elements for lora in networks.split(element)[1]]
+        names = ", ".join(sorted({lora.name for lora in loras}))
+        if loras and self.request.guidance.mode == "attention":
             self.warn(
-                f"LoRAs of single elements are not applied ({', '.join(sorted(named))}); "
-                "put them into the prompt, where they act on the whole picture"
+                f"LoRAs of single elements act in latent mode only ({names}); "
+                "in the prompt they act on the whole picture in both modes"
             )
+        elif absent := networks.missing(loras):
+            self.warn(f"these LoRAs of elements are not there: {', '.join(sorted(set(absent)))}")
 
 
 def _window(p: Any) -> Box | None:

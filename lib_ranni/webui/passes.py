@@ -25,6 +25,7 @@ from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.webui.denoising import Predictor, contexts_of, same_context, unmarked
+from lib_ranni.webui.networks import Loras
 from lib_ranni.webui.pictures import Picture
 from lib_ranni.webui.request import GuidedMode
 
@@ -65,6 +66,7 @@ class Pass:
         self._given_up = False
         self._model: Any = None
         self._pictures: list[Picture] = []
+        self._loras: dict[Text, Loras] = {}
         self._session: GuidanceSession | None = None
         self._watched: Any = None
         self._bases: dict[tuple[int, bool], list[Text]] = {}
@@ -127,6 +129,7 @@ class Pass:
         self._let_go()
         self._model = shared.sd_model
         self._pictures = self._make_pictures()
+        self._loras = {k: v for picture in self._pictures for k, v in picture.loras_of_texts().items()}
         self._bases, self._panels, self._guides = {}, {}, {}
         if self._mode != "attention":
             return
@@ -184,7 +187,7 @@ class Pass:
         self._cursor = 0
         self._watch(denoiser.inner_model)
         if self._mode == "latent":
-            self._predictor = Predictor(params, len(prompts))
+            self._predictor = Predictor(params, len(prompts), self._loras)
             self._spare_idle_bases(params)
 
     def _begin_call(self, x: Tensor, cond: Any) -> None:

@@ -7,20 +7,40 @@ from typing import NamedTuple
 
 from lib_ranni.guidance.texts import Text
 from lib_ranni.panel.types import Element, Panel, with_fields
-from lib_ranni.webui.encoding import Span, Timeline, encode, without_networks
+from lib_ranni.webui import networks
+from lib_ranni.webui.encoding import Span, Timeline, encode
+from lib_ranni.webui.networks import Loras
 
 
 class Picture(NamedTuple):
-    """Elements back to front, and along with them their texts and their own negatives (None: the base's)."""
+    """Elements back to front, and along with them their texts, own negatives (None: the base's) and LoRAs."""
 
     elements: tuple[Element, ...]
     texts: tuple[Timeline, ...]
     negatives: tuple[Timeline | None, ...]
+    loras: tuple[Loras, ...]
 
     def at(self, step: int) -> tuple[tuple[Text, ...], tuple[Text | None, ...]]:
         """The texts of a model call."""
         texts = tuple(timeline.at(step) for timeline in self.texts)
         return texts, tuple(None if timeline is None else timeline.at(step) for timeline in self.negatives)
+
+    def loras_of_texts(self) -> dict[Text, Loras]:
+        """Which LoRAs act while a text's own rows run; texts without any are left out."""
+        found = {}
+        for timelines in (self.texts, self.negatives):
+            for timeline, loras in zip(timelines, self.loras, strict=True):
+                if timeline is not None and loras:
+                    found.update(dict.fromkeys(timeline.texts, loras))
+        return found
+
+
+class _Wanted(NamedTuple):
+    """A text to encode: its words, its side, and the LoRAs whose text encoder it is for."""
+
+    words: str
+    negative: bool
+    loras: Loras
 
 
 def acting(panel: Panel, start: float, end: float) -> tuple[Element, ...]:
@@ -34,29 +54,44 @@ def acting(panel: Panel, start: float, end: float) -> tuple[Element, ...]:
 
 
 def encode_pictures(
-    panels: Sequence[tuple[Element, ...]], negatives: Sequence[str], span: Span
+    panels: Sequence[tuple[Element, ...]], negatives: Sequence[str], span: Span, *, with_loras: bool
 ) -> list[Picture]:
-    """The pictures of a batch; `negatives` are their negative prompts. Each text is encoded once."""
-    own = [
-        [_joined(negative, element.negative) if element.negative else None for element in elements]
-        for elements, negative in zip(panels, negatives, strict=True)
-    ]
-    positive = _encoded([e.description for elements in panels for e in elements], span, negative=False)
-    opposite = _encoded([text for texts in own for text in texts if text is not None], span, negative=True)
+    """The pictures of a batch; `negatives` are their negative prompts. Each text is encoded once.
+
+    A LoRA changes what the negative predicts as well, so an element with one always has its own.
+    """
+    plans = []
+    for elements, negative in zip(panels, negatives, strict=True):
+        texts, opposites = [], []
+        for element in elements:
+            words, loras = networks.split(element)
+            loras = loras if with_loras else ()
+            texts.append(_Wanted(words, False, loras))
+            own = _joined(negative, element.negative) if element.negative or loras else None
+            opposites.append(None if own is None else _Wanted(own, True, loras))
+        plans.append((elements, texts, opposites))
+    every = [wanted for _, texts, opposites in plans for wanted in (*texts, *opposites) if wanted is not None]
+    made = _encoded(list(dict.fromkeys(every)), span)
     return [
         Picture(
             elements,
-            tuple(positive[element.description] for element in elements),
-            tuple(None if text is None else opposite[text] for text in texts),
+            tuple(made[wanted] for wanted in texts),
+            tuple(None if wanted is None else made[wanted] for wanted in opposites),
+            tuple(wanted.loras for wanted in texts),
         )
-        for elements, texts in zip(panels, own, strict=True)
+        for elements, texts, opposites in plans
     ]
 
 
-def _encoded(texts: Sequence[str], span: Span, *, negative: bool) -> dict[str, Timeline]:
-    distinct = list(dict.fromkeys(texts))
-    plain = [without_networks(text)[0] for text in distinct]
-    return dict(zip(distinct, encode(plain, span, negative=negative), strict=True))
+def _encoded(wanted: Sequence[_Wanted], span: Span) -> dict[_Wanted, Timeline]:
+    made: dict[_Wanted, Timeline] = {}
+    for loras in dict.fromkeys(text.loras for text in wanted):
+        with networks.added(loras):
+            for negative in (False, True):
+                same = [text for text in wanted if text.loras == loras and text.negative is negative]
+                timelines = encode([text.words for text in same], span, negative=negative)
+                made.update(zip(same, timelines, strict=True))
+    return made
 
 
 def _joined(*prompts: str) -> str:

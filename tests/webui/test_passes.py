@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lib_ranni.guidance.guides import make_guide
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts, Text
-from lib_ranni.guidance.weights import Mixing
+from lib_ranni.guidance.weights import Mixing, weight_maps
 from lib_ranni.panel.types import Box, Element, Panel
 from tests.guidance.conftest import LdmUNet
 from tests.webui.fake_host import Host, Part, Sampler, encoded, installed
@@ -331,10 +332,63 @@ def test_a_checkpoint_that_changes_on_the_way_is_followed(host: Host, unet: nn.M
     assert not any("forward" in m.__dict__ for m in unet.modules())
 
 
-def test_a_lora_of_an_element_is_told_and_left_out(host: Host, unet: nn.Module) -> None:
-    tagged = Panel(elements=(element(1, "red circle<lora:ink:0.8>", 0.0, 1.0),))
-    bare = Panel(elements=(element(1, "red circle", 0.0, 1.0),))
-    drawing = Drawing(host, asked("attention", 0.2, tagged))
+class FakeNetworks(ModuleType):
+    """The Lora extension's module: what is loaded adds its weight to whatever the UNet predicts."""
+
+    def __init__(self) -> None:
+        super().__init__("networks")
+        self.available_network_aliases = {"ink": None, "oil": None}
+        self.loaded_networks: list[Any] = []
+        self.loads: list[list[str]] = []
+
+    def load_networks(self, names: list[str], te: list[float], unet: list[float], dyn: list[Any]) -> None:
+        self.loads.append(names)
+        self.loaded_networks = [
+            SimpleNamespace(name=n, te_multiplier=t, unet_multiplier=u, dyn_dim=d)
+            for n, t, u, d in zip(names, te, unet, dyn, strict=True)
+        ]
+
+    def effect(self, module: nn.Module, args: Any, out: Tensor) -> Tensor:
+        return out + sum(net.unet_multiplier for net in self.loaded_networks)
+
+
+@pytest.fixture
+def networks(monkeypatch: pytest.MonkeyPatch, unet: nn.Module) -> Iterator[FakeNetworks]:
+    found = FakeNetworks()
+    monkeypatch.setitem(sys.modules, "networks", found)
+    handle = unet.out.register_forward_hook(found.effect)
+    yield found
+    handle.remove()
+
+
+TAGGED = Panel(elements=(element(1, "red circle<lora:ink:0.8>", 0.0, 0.5), element(2, "star", 0.5, 1.0)))
+BARE = Panel(elements=(element(1, "red circle", 0.0, 0.5), element(2, "star", 0.5, 1.0)))
+
+
+def test_in_latent_mode_a_lora_acts_in_its_element_alone(host: Host, networks: FakeNetworks) -> None:
+    networks.load_networks(["oil"], [0.5], [0.5], [None])
+    bare = Drawing(host, asked("latent", 0.0, BARE)).run()
+    drawing = Drawing(host, asked("latent", 0.0, TAGGED))
+    difference = drawing.run()[0][0] - bare[0][0]
+    share = weight_maps(BARE.elements, Mixing(0.0), SIZE, SIZE)[1]
+    assert torch.allclose(difference, (0.8 * share).expand_as(difference), atol=1e-4)
+    assert [net.name for net in networks.loaded_networks] == ["oil"]
+    assert ["oil", "ink"] in networks.loads
+    assert drawing.comments == []
+
+
+def test_in_attention_mode_a_lora_of_an_element_is_told_and_left_out(
+    host: Host, unet: nn.Module, networks: FakeNetworks
+) -> None:
+    drawing = Drawing(host, asked("attention", 0.2, TAGGED))
     out = drawing.run()
-    assert torch.allclose(out[0][0], reference(unet, "attention", 0, bare), atol=1e-4)
-    assert "(ink)" in drawing.comments[0]
+    assert torch.allclose(out[0][0], reference(unet, "attention", 0, BARE), atol=1e-4)
+    assert "latent mode only (ink)" in drawing.comments[0]
+    assert networks.loads == []
+
+
+def test_a_lora_that_is_not_there_is_told(host: Host, networks: FakeNetworks) -> None:
+    absent = Panel(elements=(element(1, "red circle<lora:nope>", 0.0, 0.5),))
+    drawing = Drawing(host, asked("latent", 0.2, absent))
+    drawing.run()
+    assert "not there: nope" in drawing.comments[0]

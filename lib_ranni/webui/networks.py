@@ -1,0 +1,71 @@
+"""LoRAs of single elements, through the host's own Lora extension.
+
+The host knows one set of networks for the whole model and applies it lazily, layer by layer, when a layer
+runs next. So an element's LoRA can act while its own rows run, which latent mode has and attention mode,
+where all regions share one pass, has not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from modules import extra_networks
+
+from lib_ranni.panel.types import Element, Lora
+
+Loras = tuple[Lora, ...]
+
+_MOST_WEIGHT = 10.0
+
+
+def split(element: Element) -> tuple[str, Loras]:
+    """An element's words without tags such as `<lora:ink:0.8>`, and its LoRAs, those of the tags included."""
+    words, data = extra_networks.parse_prompt(element.description)
+    named = [_lora(params.positional) for params in data.get("lora", []) if params.positional]
+    return words, (*element.lora, *(lora for lora in named if lora is not None))
+
+
+def _lora(items: Sequence[str]) -> Lora | None:
+    try:
+        weight = float(items[1]) if len(items) > 1 else 1.0
+        return Lora(items[0].strip(), min(_MOST_WEIGHT, max(-_MOST_WEIGHT, weight)))
+    except ValueError:
+        return None
+
+
+def missing(loras: Sequence[Lora]) -> list[str]:
+    """The names of those that the host does not have."""
+    host = _host()
+    if host is None:
+        return [lora.name for lora in loras]
+    return [lora.name for lora in loras if lora.name not in host.available_network_aliases]
+
+
+@contextmanager
+def added(loras: Loras) -> Iterator[None]:
+    """Load these beside those of the prompt, and only those of the prompt again afterwards."""
+    host = _host()
+    if not loras or host is None:
+        yield
+        return
+    before = [(net.name, net.te_multiplier, net.unet_multiplier, net.dyn_dim) for net in host.loaded_networks]
+    kept = [entry for entry in before if entry[0] not in {lora.name for lora in loras}]
+    _load(host, [*kept, *((lora.name, lora.weight, lora.weight, None) for lora in loras)])
+    try:
+        yield
+    finally:
+        _load(host, before)
+
+
+def _load(host: Any, entries: Sequence[tuple[str, float, float, Any]]) -> None:
+    names, te, unet, dyn = ([entry[n] for entry in entries] for n in range(4))
+    host.load_networks(names, te, unet, dyn)
+
+
+def _host() -> Any | None:
+    """The Lora extension's module, which it puts under this name; None where it is switched off."""
+    found = sys.modules.get("networks")
+    return found if hasattr(found, "load_networks") and hasattr(found, "loaded_networks") else None
