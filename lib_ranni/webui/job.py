@@ -12,6 +12,7 @@ from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.webui import networks
+from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
 from lib_ranni.webui.pictures import acting, encode_pictures
@@ -84,11 +85,13 @@ class Job:
         negatives = p.hr_negative_prompts if second else p.negative_prompts
         negatives = [*negatives, *[""] * len(panels)][: len(panels)]
 
-        def make_pictures() -> Any:
-            return encode_pictures(panels, negatives, span_of(p), with_loras=guidance.mode == "latent")
-
         mixing = Mixing(ratio, guidance.feather, guidance.overlap)
-        Pass(p, guidance.mode, mixing, make_pictures, self._failed).guard(p.sampler)
+        with_loras = guidance.mode == "latent"
+
+        def encode() -> BatchTexts:
+            return BatchTexts(encode_pictures(panels, negatives, span_of(p), with_loras=with_loras), mixing)
+
+        Pass(guidance.mode, encode, self._failed).guard(p.sampler)
 
     def _failed(self, error: Exception) -> None:
         cause = str(error).strip() or type(error).__name__

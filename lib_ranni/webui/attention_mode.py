@@ -1,0 +1,65 @@
+"""Attention mode in the host: the rows of each UNet call are announced to a guidance session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from modules import sd_unet, shared
+from modules.hypernetworks import hypernetwork
+from torch import Tensor
+
+from lib_ranni.errors import GuidanceError
+from lib_ranni.guidance.guides import Row
+from lib_ranni.guidance.session import GuidanceSession
+from lib_ranni.guidance.texts import PanelTexts
+from lib_ranni.webui.batch_texts import BatchTexts
+from lib_ranni.webui.denoising import contexts_of
+from lib_ranni.webui.rows import Role, StepRows
+
+
+class AttentionMode:
+    """Hooks the loaded model until it is closed."""
+
+    def __init__(self, model: Any, texts: BatchTexts, on_error: Callable[[Exception], None]) -> None:
+        if sd_unet.current_unet is not None:
+            raise GuidanceError(
+                f"the UNet is replaced by {sd_unet.current_unet.option.label}, whose attention cannot be "
+                "guided; set Settings > SD Unet to None, or use latent mode"
+            )
+        self._texts = texts
+        self._progress = 0.0
+        unet = model.model.diffusion_model
+        self._session = GuidanceSession(unet, key_inputs=_with_hypernetworks, on_error=on_error)
+        self._session.__enter__()
+
+    def close(self) -> None:
+        """Take the hooks away."""
+        self._session.__exit__(None, None, None)
+
+    def begin_step(self, params: Any, rows: StepRows, progress: float) -> None:
+        """The calls of a step follow."""
+        self._progress = progress
+
+    def begin_call(self, roles: Sequence[Role], cond: Any) -> None:
+        """A call with these rows follows; parts after the first act on the whole picture and are left alone."""
+        panels: list[PanelTexts] = []
+        rows: list[Row | None] = []
+        for role, context in zip(roles, contexts_of(cond), strict=True):
+            if role.part > 0:
+                rows.append(None)
+                continue
+            text = self._texts.base(role.image, role.negative, context)
+            rows.append(Row(len(panels), text, role.negative))
+            panels.append(self._texts.panel(role.image, text, text))
+        self._session.panels = panels
+        self._session.assign(rows, self._progress)
+
+    def end_step(self, x_out: Tensor, rows: StepRows) -> None:
+        """Nothing: the mix happened inside the UNet."""
+
+
+def _with_hypernetworks(module: Any, context: Tensor) -> tuple[Tensor, Tensor]:
+    """What the host's own attention does to a text before it projects it."""
+    for_key, for_value = hypernetwork.apply_hypernetworks(shared.loaded_hypernetworks, context, module)
+    return for_key, for_value
