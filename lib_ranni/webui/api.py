@@ -23,6 +23,7 @@ from lib_ranni.errors import InputError, PanelError, PlannerError
 from lib_ranni.guidance.weights import Mixing, weight_maps
 from lib_ranni.panel import reading
 from lib_ranni.panel.diff import diff, sentences
+from lib_ranni.panel.formats import FORMATS, export_panel, import_panel
 from lib_ranni.panel.operations import apply, read_operations
 from lib_ranni.panel.preview import render
 from lib_ranni.panel.problems import Problem, Problems
@@ -128,6 +129,32 @@ def _validate(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _import(body: dict[str, Any]) -> dict[str, Any]:
+    imported = import_panel(_text(body, "text"), body.get("format"))
+    return {
+        "panel": to_document(imported.panel),
+        "guidance": imported.settings,
+        "format": imported.format,
+        "problems": [msgspec.to_builtins(problem) for problem in imported.problems],
+    }
+
+
+def _export(body: dict[str, Any]) -> dict[str, Any]:
+    settings = body.get("guidance", {})
+    if not isinstance(settings, dict):
+        raise _Refused(422, "the body has problems", (Problem("guidance", "must be an object", "none"),))
+    exported = export_panel(_panel(body), _text(body, "format"), settings)
+    problems = [msgspec.to_builtins(problem) for problem in exported.problems]
+    return {"text": exported.text, "format": exported.format, "problems": problems}
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if isinstance(value, str):
+        return value
+    raise _Refused(422, "the body has problems", (Problem(name, "must be a text", "give a text"),))
+
+
 def _preview(body: dict[str, Any]) -> Response:
     problems = Problems()
     size = problems.number("size", body.get("size", 512), 16, MAX_PREVIEW_PX, 512)
@@ -175,6 +202,18 @@ _ROUTES = (
         {"panel": _EXAMPLE, "operations": [{"op": "move", "id": "e1", "by": [0.1, 0.0]}]},
     ),
     _Route("validate", _validate, "What is wrong with a panel, and the panel mended.", {"panel": _EXAMPLE}),
+    _Route(
+        "import",
+        _import,
+        "A layout of another tool as a panel; without a format it is found out.",
+        {"text": "(red apple,[200,400,300,300]),(green pear,[560,400,300,300])", "format": "ranni"},
+    ),
+    _Route(
+        "export",
+        _export,
+        "A panel in another tool's format.",
+        {"panel": _EXAMPLE, "format": "regional_prompter", "guidance": {"mode": "latent"}},
+    ),
     _Route("preview", _preview, "A PNG of the panel, `size` pixels on its longer side.", {"panel": _EXAMPLE}),
     _Route(
         "masks",
@@ -192,6 +231,7 @@ def _version() -> dict[str, Any]:
         "request": REQUEST_VERSION,
         "planners": list(PLANNERS),
         "modes": list(MODES),
+        "formats": list(FORMATS),
     }
 
 

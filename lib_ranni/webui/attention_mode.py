@@ -42,7 +42,7 @@ class AttentionMode:
         self._progress = progress
 
     def begin_call(self, roles: Sequence[Role], cond: Any) -> None:
-        """A call with these rows follows; parts after the first act on the whole picture and are left alone."""
+        """A call with these rows follows; parts after the first act everywhere and are left alone."""
         panels: list[PanelTexts] = []
         rows: list[Row | None] = []
         for role, context in zip(roles, contexts_of(cond), strict=True):

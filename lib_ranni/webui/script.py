@@ -9,10 +9,12 @@ from fastapi import HTTPException
 from modules import script_callbacks, scripts
 
 from lib_ranni.errors import InputError, RanniError
+from lib_ranni.panel.formats.regional_prompter import from_parameters
+from lib_ranni.panel.writing import to_document
 from lib_ranni.webui import api, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.planning import plan
-from lib_ranni.webui.request import Request, read_arguments, to_json
+from lib_ranni.webui.request import Request, read, read_arguments, to_json
 
 TITLE = tab.KEY
 
@@ -128,6 +130,18 @@ def _on_cfg_denoised(params: Any) -> None:
         guiding.end_step(params)
 
 
+def _on_infotext_pasted(_: str, params: dict[str, Any]) -> None:
+    """An old picture of Regional Prompter becomes a panel, where that extension is not there to take it."""
+    if TITLE in params or params.get("RP Active") != "True":
+        return
+    if any(found.title() == "Regional Prompter" for found in scripts.scripts_txt2img.alwayson_scripts):
+        return
+    imported = from_parameters(params)
+    value = {"panel": to_document(imported.panel), "guidance": imported.settings}
+    params[TITLE] = to_json(read(value).request)
+    params["Prompt"] = imported.panel.base
+
+
 def _see_component(component: Any, **kwargs: Any) -> None:
     if kwargs.get("elem_id") in ("txt2img_prompt", "img2img_prompt"):
         _PROMPTS[kwargs["elem_id"]] = component
@@ -137,6 +151,7 @@ def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
     script_callbacks.on_cfg_denoiser(_on_cfg_denoiser, name="guidance")
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
+    script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_after_component(_see_component, name="prompts")
     script_callbacks.on_ui_settings(settings.add_options, name="settings")
     script_callbacks.on_app_started(api.mount, name="api")

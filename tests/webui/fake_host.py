@@ -212,6 +212,7 @@ class Host:
             "app_started",
             "before_ui",
             "ui_settings",
+            "infotext_pasted",
         )
         found = {
             "shared": self.shared,
@@ -227,7 +228,13 @@ class Host:
             "sd_unet": module("sd_unet", current_unet=None),
             "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),
             "hypernetworks.hypernetwork": hypernetwork,
-            "scripts": module("scripts", Script=object, AlwaysVisible=object(), scripts_data=[]),
+            "scripts": module(
+                "scripts",
+                Script=object,
+                AlwaysVisible=object(),
+                scripts_data=[],
+                scripts_txt2img=SimpleNamespace(alwayson_scripts=[]),
+            ),
             "script_callbacks": module(
                 "script_callbacks", **{f"on_{name}": register(name) for name in events}
             ),

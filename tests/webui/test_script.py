@@ -177,3 +177,45 @@ def test_a_panel_outside_the_folder_is_not_read(host: Host, tmp_path: Path, name
     (tmp_path / "ranni" / "config.json").write_text("{}")
     with pytest.raises(InputError, match="no kept panel"):
         presets.load(name)
+
+
+REGIONAL_PROMPTER = {
+    "Prompt": "a table ADDCOMM\nred apple BREAK\ngreen pear",
+    "Negative prompt": "fog",
+    "Size-1": "512",
+    "Size-2": "512",
+    "RP Active": "True",
+    "RP Divide mode": "Matrix",
+    "RP Matrix submode": "Columns",
+    "RP Calc Mode": "Latent",
+    "RP Ratios": "1,1",
+    "RP Base Ratios": "0.2",
+    "RP Use Base": "False",
+    "RP Use Common": "True",
+}
+
+
+def test_a_picture_of_regional_prompter_pastes_as_a_panel(host: Host) -> None:
+    from lib_ranni.webui import script
+
+    script.register()
+    params = dict(REGIONAL_PROMPTER)
+    host.callbacks["infotext_pasted"][0]("", params)
+    request = json.loads(params["Ranni"])
+    found = [element["description"] for element in request["panel"]["elements"]]
+    assert ["apple" in found[0], "pear" in found[1]] == [True, True]
+    assert request["guidance"]["mode"] == "latent"
+    assert "BREAK" not in params["Prompt"]
+
+
+def test_with_regional_prompter_there_its_pictures_are_left_to_it(host: Host) -> None:
+    import modules.scripts
+
+    from lib_ranni.webui import script
+
+    script.register()
+    theirs = SimpleNamespace(title=lambda: "Regional Prompter")
+    modules.scripts.scripts_txt2img.alwayson_scripts.append(theirs)
+    params = dict(REGIONAL_PROMPTER)
+    host.callbacks["infotext_pasted"][0]("", params)
+    assert params == REGIONAL_PROMPTER
