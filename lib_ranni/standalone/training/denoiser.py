@@ -34,7 +34,7 @@ from lib_ranni.standalone.training.tokens import CaptionTokens, with_unknown_wor
 class DenoiserRecipe(msgspec.Struct, frozen=True):
     """Warm-up, a long constant stretch, and a linear decay to zero over the last `decay` of the steps."""
 
-    steps: int = 30_000
+    steps: int = 20_000
     batch: int = 32
     learning_rate: float = 6e-4
     warmup: int = 500

@@ -24,7 +24,7 @@ class Recipe(Struct, frozen=True):
     """`scenes` are drawn and encoded once, and learned from many times under ever new captions."""
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
-    scenes: int = 36_864
+    scenes: int = 25_600
     denoiser: DenoiserRecipe = DenoiserRecipe()
 
 
