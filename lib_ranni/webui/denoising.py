@@ -40,7 +40,7 @@ class Predictor:
 
     def __init__(self, params: Any, images: int, loras: dict[Text, Loras]) -> None:
         self.is_running = False
-        self.loras = loras
+        self._loras = loras
         self._params = params
         self._images = images
 
@@ -49,7 +49,7 @@ class Predictor:
         cond = self._params.text_cond
         contexts = contexts_of(cond)
         marks = len(contexts[row]) - len(unmarked(contexts[row]))
-        if text in self.loras or contexts[row][marks:].shape != text.context.shape:
+        if text in self._loras or contexts[row][marks:].shape != text.context.shape:
             return False
         contexts[row][marks:] = text.context
         return True
@@ -60,7 +60,7 @@ class Predictor:
         out: dict[int, Tensor] = {}
         alike: dict[tuple[Loras, int], list[int]] = {}
         for n, row in enumerate(rows):
-            alike.setdefault((self.loras.get(row.text, ()), len(row.text.context)), []).append(n)
+            alike.setdefault((self._loras.get(row.text, ()), len(row.text.context)), []).append(n)
         for (loras, _), same in alike.items():
             most = settings.most_rows(self._images, len(same))
             with networks.added(loras):

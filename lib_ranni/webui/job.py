@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from modules import errors, shared
+from modules import errors
 
 from lib_ranni.errors import RanniError
 from lib_ranni.guidance.weights import Mixing
@@ -50,14 +50,12 @@ class Job:
 
     def before_batch(self) -> None:
         """Complete what the prompts of this batch leave out by what the panels say."""
-        p = self._p
         for n, image in enumerate(self._images()):
             panel = self.panel(image)
             self._complete("prompts", n, panel.base, only_empty=True)
             self._complete("hr_prompts", n, panel.base, only_empty=True)
             self._complete("negative_prompts", n, panel.negative, only_empty=False)
             self._complete("hr_negative_prompts", n, panel.negative, only_empty=False)
-        p.cached_c, p.cached_uc = [None, None], [None, None]
 
     def _complete(self, name: str, index: int, words: str, *, only_empty: bool) -> None:
         texts = getattr(self._p, name, None)
@@ -136,9 +134,3 @@ def of(p: Any) -> Job | None:
     """The job that a processing object follows."""
     job = getattr(p, ATTRIBUTE, None)
     return job if isinstance(job, Job) and job._p is p else None
-
-
-def interrupted() -> bool:
-    """Whether the user has asked to stop."""
-    state = shared.state
-    return bool(state.interrupted or state.skipped or state.stopping_generation)

@@ -7,29 +7,8 @@ from typing import Any
 import pytest
 
 from lib_ranni.errors import InputError
-from lib_ranni.panel.formats import Imported, import_panel, regional_prompter
-
-Sides = tuple[float, float, float, float]
-_HALVES = [(0, 0, 0.5, 1), (0.5, 0, 1, 1)]
-_BANDS = [(0, 0, 1, 0.5), (0, 0.5, 1, 1)]
-
-
-def _from(prompt: str, negative: str = "", **settings: Any) -> Imported:
-    values = {f"RP {name.replace('_', ' ')}": value for name, value in settings.items()}
-    given = {"RP Active": "True", **values, "Prompt": prompt, "Negative prompt": negative}
-    return regional_prompter.from_parameters(given)
-
-
-def _texts(imported: Imported) -> list[str]:
-    return [element.description for element in imported.panel.elements]
-
-
-def _boxes(imported: Imported) -> list[Sides]:
-    return [
-        tuple(round(side, 4) for side in (e.box.x0, e.box.y0, e.box.x1, e.box.y1))  # type: ignore[misc]
-        for e in imported.panel.elements
-    ]
-
+from lib_ranni.panel.formats import import_panel
+from tests.panel.regional_prompter import BANDS, HALVES, Sides, boxes_of, from_prompt, texts_of
 
 _INFOTEXT = """two friends in a park,
 ADDCOMM mint dress, hair ribbon,
@@ -49,11 +28,11 @@ def test_an_infotext_as_people_paste_it() -> None:
     assert imported.settings == {"mode": "attention", "base_ratio": 0.0}
     assert imported.panel.aspect == 1.5
     assert imported.panel.negative == "blurry, text"
-    assert _texts(imported) == [
+    assert texts_of(imported) == [
         "two friends in a park, mint dress, hair ribbon,",
         "two friends in a park, brown coat, (round glasses:1.2), smile,",
     ]
-    assert _boxes(imported) == [(0, 0, 0.25, 1), (0.25, 0, 1, 1)]
+    assert boxes_of(imported) == [(0, 0, 0.25, 1), (0.25, 0, 1, 1)]
 
 
 def test_an_infotext_of_one_region() -> None:
@@ -63,7 +42,7 @@ def test_an_infotext_of_one_region() -> None:
         'RP Base Ratios: 0.2, RP Options: ["[", "\\"", "["], RP Use Base: False, Version: v1.4.0'
     )
     imported = import_panel(text)
-    assert (_texts(imported), _boxes(imported)) == (["1girl, solo"], [(0, 0, 1, 1)])
+    assert (texts_of(imported), boxes_of(imported)) == (["1girl, solo"], [(0, 0, 1, 1)])
     assert imported.settings == {"mode": "latent", "base_ratio": 0.0}
     assert imported.problems == ()
 
@@ -71,18 +50,18 @@ def test_an_infotext_of_one_region() -> None:
 @pytest.mark.parametrize(
     ("prompt", "settings", "boxes"),
     [
-        ("a BREAK b", {"Ratios": "1,1"}, _HALVES),
-        ("a BREAK b", {"Ratios": "1,1", "Matrix_submode": "Rows"}, _BANDS),
-        ("a BREAK b", {"Ratios": "1,1", "Matrix_submode": "Vertical"}, _BANDS),
-        ("a BREAK b", {"Ratios": "1,1", "Divide_mode": "Vertical"}, _BANDS),
-        ("a BREAK b", {"Ratios": "1,1", "Divide_mode": "Nope"}, _HALVES),
-        ("a BREAK b", {"Ratios": "1;1"}, _BANDS),
-        ("a BREAK b", {"Ratios": "1;1", "Flip": "True"}, _HALVES),
-        ("a ADDROW b", {"Ratios": "1,1"}, _BANDS),
-        ("a ADDCOL b", {"Ratios": "1,1", "Matrix_submode": "Rows"}, _HALVES),
-        ("a ADDCOL b", {}, _HALVES),
-        ("a AND b", {"Ratios": "1,1"}, _HALVES),
-        ("a ADDROW b ADDCOL c", {"Ratios": "1;1,1,1"}, [_BANDS[0], (0, 0.5, 0.5, 1), (0.5, 0.5, 1, 1)]),
+        ("a BREAK b", {"Ratios": "1,1"}, HALVES),
+        ("a BREAK b", {"Ratios": "1,1", "Matrix_submode": "Rows"}, BANDS),
+        ("a BREAK b", {"Ratios": "1,1", "Matrix_submode": "Vertical"}, BANDS),
+        ("a BREAK b", {"Ratios": "1,1", "Divide_mode": "Vertical"}, BANDS),
+        ("a BREAK b", {"Ratios": "1,1", "Divide_mode": "Nope"}, HALVES),
+        ("a BREAK b", {"Ratios": "1;1"}, BANDS),
+        ("a BREAK b", {"Ratios": "1;1", "Flip": "True"}, HALVES),
+        ("a ADDROW b", {"Ratios": "1,1"}, BANDS),
+        ("a ADDCOL b", {"Ratios": "1,1", "Matrix_submode": "Rows"}, HALVES),
+        ("a ADDCOL b", {}, HALVES),
+        ("a AND b", {"Ratios": "1,1"}, HALVES),
+        ("a ADDROW b ADDCOL c", {"Ratios": "1;1,1,1"}, [BANDS[0], (0, 0.5, 0.5, 1), (0.5, 0.5, 1, 1)]),
         (
             "a BREAK b BREAK c",
             {"Ratios": "1;1;1,1", "Matrix_submode": "Rows"},
@@ -109,8 +88,8 @@ def test_an_infotext_of_one_region() -> None:
     ],
 )
 def test_ratios_and_keywords_make_the_grid(prompt: str, settings: dict[str, str], boxes: list[Sides]) -> None:
-    imported = _from(prompt, **settings)
-    assert _boxes(imported) == boxes
+    imported = from_prompt(prompt, **settings)
+    assert boxes_of(imported) == boxes
     assert imported.problems == ()
 
 
@@ -118,7 +97,7 @@ def test_ratios_and_keywords_make_the_grid(prompt: str, settings: dict[str, str]
     ("prompt", "settings", "texts", "boxes"),
     [
         # Upstream's own picture: two columns, the third text an inner BREAK that it then ignores.
-        ("a BREAK b BREAK c", {"Ratios": "1,1"}, ["a", "b BREAK c"], _HALVES),
+        ("a BREAK b BREAK c", {"Ratios": "1,1"}, ["a", "b BREAK c"], HALVES),
         ("a BREAK b", {"Ratios": "1,2,4"}, ["a", "b"], [(0, 0, 0.3333, 1), (0.3333, 0, 1, 1)]),
         ("a BREAK b", {"Ratios": "1;1", "Matrix_submode": "Rows"}, ["a BREAK b"], [(0, 0, 1, 1)]),
         (
@@ -142,7 +121,7 @@ def test_ratios_and_keywords_make_the_grid(prompt: str, settings: dict[str, str]
             ["a", "b", "c"],
             [(0, 0, 0.5, 1), (0.5, 0, 0.75, 1), (0.75, 0, 1, 1)],
         ),
-        ("a BREAK b", {"Ratios": "1,x"}, ["a", "b"], _HALVES),
+        ("a BREAK b", {"Ratios": "1,x"}, ["a", "b"], HALVES),
         (
             "a ADDROW b ADDCOL c",
             {"Ratios": "1,3", "Matrix_submode": "Rows"},
@@ -153,24 +132,24 @@ def test_ratios_and_keywords_make_the_grid(prompt: str, settings: dict[str, str]
             "a ADDROW b",
             {"Ratios": "1,2,1,1;2,4,6"},
             ["a", "b"],
-            _BANDS,
+            BANDS,
         ),
         ("a BREAK BREAK c", {"Ratios": "1,2,1"}, ["a", "c"], [(0, 0, 0.25, 1), (0.75, 0, 1, 1)]),
-        ("a BREAK b", {}, ["a", "b"], _HALVES),
+        ("a BREAK b", {}, ["a", "b"], HALVES),
     ],
 )
 def test_counts_that_do_not_fit_keep_every_text_and_upstreams_places(
     prompt: str, settings: dict[str, str], texts: list[str], boxes: list[Sides]
 ) -> None:
-    imported = _from(prompt, **settings)
-    assert (_texts(imported), _boxes(imported)) == (texts, boxes)
+    imported = from_prompt(prompt, **settings)
+    assert (texts_of(imported), boxes_of(imported)) == (texts, boxes)
     assert len(imported.problems) == 1
 
 
 @pytest.mark.parametrize("ratios", ["0,1", "-1,2", "0,0", "1,0;1"])
 def test_shares_of_nothing_are_errors(ratios: str) -> None:
     with pytest.raises(InputError, match="above 0"):
-        _from("a BREAK b", Ratios=ratios)
+        from_prompt("a BREAK b", Ratios=ratios)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +178,8 @@ def test_shares_of_nothing_are_errors(ratios: str) -> None:
 def test_keywords_part_common_text_base_and_regions(
     prompt: str, settings: dict[str, Any], base: str, texts: list[str]
 ) -> None:
-    imported = _from(prompt, Ratios="1,1", **settings)
-    assert (imported.panel.base, _texts(imported), _boxes(imported)) == (base, texts, _HALVES)
+    imported = from_prompt(prompt, Ratios="1,1", **settings)
+    assert (imported.panel.base, texts_of(imported), boxes_of(imported)) == (base, texts, HALVES)
     assert imported.problems == ()
 
 
@@ -208,4 +187,4 @@ def test_a_value_in_damaged_quotes_is_read_without_them() -> None:
     imported = import_panel(
         'a BREAK b\nRP Active: True, RP Ratios: "1,3", RP Options: "flip \\q", RP Flip: "True"'
     )
-    assert _boxes(imported) == [(0, 0, 1, 0.25), (0, 0.25, 1, 1)]
+    assert boxes_of(imported) == [(0, 0, 1, 0.25), (0, 0.25, 1, 1)]

@@ -10,31 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_ranni.errors import InputError
-from lib_ranni.panel.formats import Imported, import_panel, regional_prompter
+from lib_ranni.panel.formats import import_panel, regional_prompter
 from lib_ranni.panel.types import Box, Element, Lora, Panel
 from tests.panel import strategies
+from tests.panel.regional_prompter import HALVES, boxes_of, from_prompt, texts_of
 from tests.panel.test_formats_rpg import assert_same_boxes, grid_panels
-
-Sides = tuple[float, float, float, float]
-_HALVES = [(0, 0, 0.5, 1), (0.5, 0, 1, 1)]
-_BANDS = [(0, 0, 1, 0.5), (0, 0.5, 1, 1)]
-
-
-def _from(prompt: str, negative: str = "", **settings: Any) -> Imported:
-    values = {f"RP {name.replace('_', ' ')}": value for name, value in settings.items()}
-    given = {"RP Active": "True", **values, "Prompt": prompt, "Negative prompt": negative}
-    return regional_prompter.from_parameters(given)
-
-
-def _texts(imported: Imported) -> list[str]:
-    return [element.description for element in imported.panel.elements]
-
-
-def _boxes(imported: Imported) -> list[Sides]:
-    return [
-        tuple(round(side, 4) for side in (e.box.x0, e.box.y0, e.box.x1, e.box.y1))  # type: ignore[misc]
-        for e in imported.panel.elements
-    ]
 
 
 @pytest.mark.parametrize(
@@ -50,14 +30,14 @@ def _boxes(imported: Imported) -> list[Sides]:
 def test_base_ratios_may_differ_by_region(
     settings: dict[str, str], mixed: float, own: list[float | None]
 ) -> None:
-    imported = _from("b ADDBASE r ADDCOL s ADDROW t", Ratios="1,1,1;1", **settings)
+    imported = from_prompt("b ADDBASE r ADDCOL s ADDROW t", Ratios="1,1,1;1", **settings)
     assert imported.settings["base_ratio"] == mixed
     assert [element.base_ratio for element in imported.panel.elements] == own
     assert imported.problems == ()
 
 
 def test_base_ratios_of_columns_have_the_separators_exchanged() -> None:
-    imported = _from(
+    imported = from_prompt(
         "b ADDBASE r ADDROW s ADDCOL t", Ratios="1;1;1,1", Matrix_submode="Rows", Base_Ratios="0.1;0.2,0.3"
     )
     assert [element.base_ratio for element in imported.panel.elements] == [0.1, 0.2, 0.3]
@@ -65,13 +45,13 @@ def test_base_ratios_of_columns_have_the_separators_exchanged() -> None:
 
 @pytest.mark.parametrize(("ratio", "read"), [("2", 1.0), ("x", 0.2), ("nan", 0.2)])
 def test_base_ratios_that_are_none_are_told(ratio: str, read: float) -> None:
-    imported = _from("b ADDBASE r ADDCOL s", Ratios="1,1", Base_Ratios=ratio)
+    imported = from_prompt("b ADDBASE r ADDCOL s", Ratios="1,1", Base_Ratios=ratio)
     assert imported.settings["base_ratio"] == read
     assert imported.problems[0].path == "RP Base Ratios"
 
 
 def test_without_a_base_the_ratio_does_nothing() -> None:
-    assert _from("r BREAK s", Ratios="1,1", Base_Ratios="0.4").settings["base_ratio"] == 0.0
+    assert from_prompt("r BREAK s", Ratios="1,1", Base_Ratios="0.4").settings["base_ratio"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -90,14 +70,14 @@ def test_without_a_base_the_ratio_does_nothing() -> None:
 def test_negative_prompts_are_parted_like_prompts(
     prompt: str, negative: str, settings: dict[str, str], whole: str, own: list[str]
 ) -> None:
-    imported = _from(prompt, negative, Ratios="1,1", **settings)
+    imported = from_prompt(prompt, negative, Ratios="1,1", **settings)
     assert imported.panel.negative == whole
     assert [element.negative for element in imported.panel.elements] == own
     assert imported.problems == ()
 
 
 def test_a_negative_prompt_with_other_parts_is_for_the_whole_picture() -> None:
-    imported = _from("r BREAK s", "x, BREAK y BREAK z", Ratios="1,1")
+    imported = from_prompt("r BREAK s", "x, BREAK y BREAK z", Ratios="1,1")
     assert imported.panel.negative == "x, y, z"
     assert imported.problems[0].path == "Negative prompt"
 
@@ -114,10 +94,10 @@ def test_a_negative_prompt_with_other_parts_is_for_the_whole_picture() -> None:
     ],
 )
 def test_loras_of_a_region_become_its_own(prompt: str, words: str, loras: tuple[Lora, ...]) -> None:
-    imported = _from(f"{prompt} BREAK s", Ratios="1,1", Calc_Mode="Latent")
+    imported = from_prompt(f"{prompt} BREAK s", Ratios="1,1", Calc_Mode="Latent")
     assert (imported.panel.elements[0].description, imported.panel.elements[0].lora) == (words, loras)
     assert imported.problems == ()
-    told = _from(f"{prompt} BREAK s", Ratios="1,1", Calc_Mode="Attention").problems
+    told = from_prompt(f"{prompt} BREAK s", Ratios="1,1", Calc_Mode="Attention").problems
     assert bool(told) == bool(loras)
 
 
@@ -137,7 +117,7 @@ def test_what_is_no_grid_is_refused_with_a_way_out(
     settings: dict[str, str], prompt: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        _from(prompt, **settings)
+        from_prompt(prompt, **settings)
 
 
 @pytest.mark.parametrize(
@@ -152,18 +132,18 @@ def test_what_is_no_grid_is_refused_with_a_way_out(
     ],
 )
 def test_odd_settings_are_told(settings: dict[str, Any], path: str) -> None:
-    imported = _from("a ADDCOL b", **{"Ratios": "1,1", **settings})
+    imported = from_prompt("a ADDCOL b", **{"Ratios": "1,1", **settings})
     assert path in [problem.path for problem in imported.problems]
-    assert _boxes(imported) == _HALVES
+    assert boxes_of(imported) == HALVES
 
 
 def test_regions_may_be_off_in_the_hires_fix() -> None:
-    imported = _from("a BREAK b", Ratios="1,1", Options="Disabled in Hires Fix")
+    imported = from_prompt("a BREAK b", Ratios="1,1", Options="Disabled in Hires Fix")
     assert imported.settings["hires"] == {"enabled": False}
 
 
 def test_a_prompt_without_keywords_is_a_base_prompt() -> None:
-    imported = _from("a plain cat", "dog", Ratios="1,1")
+    imported = from_prompt("a plain cat", "dog", Ratios="1,1")
     assert (imported.panel.base, imported.panel.elements, imported.panel.negative) == (
         "a plain cat",
         (),
@@ -196,17 +176,17 @@ def test_requests_with_positional_arguments_are_read(args: list[Any]) -> None:
     assert (imported.format, imported.problems) == ("regional_prompter", ())
     assert imported.settings == {"mode": "latent", "base_ratio": 0.0}
     assert (imported.panel.aspect, imported.panel.negative) == (0.5, "n")
-    assert _boxes(imported) == [(0, 0, 1, 0.25), (0, 0.25, 1, 1)]
+    assert boxes_of(imported) == [(0, 0, 1, 0.25), (0, 0.25, 1, 1)]
 
 
 def test_the_option_of_requests_that_leaves_and_alone() -> None:
     text = _request([*_ARGS[:12], True], prompt="a AND x BREAK b")
-    assert _texts(import_panel(text)) == ["a AND x", "b"]
+    assert texts_of(import_panel(text)) == ["a AND x", "b"]
 
 
 def test_a_request_without_arguments_has_the_defaults() -> None:
     imported = import_panel(_request([]))
-    assert _boxes(imported) == _HALVES
+    assert boxes_of(imported) == HALVES
     assert imported.panel.aspect == 0.5
 
 

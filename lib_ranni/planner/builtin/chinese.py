@@ -71,8 +71,6 @@ class ChineseReader(Phrases):
         self._restore()
         return self.story
 
-    # Before and after --------------------------------------------------------------------------------
-
     def _keep_quote(self, match: re.Match[str]) -> str:
         """Quoted words stay together: one character stands for them until the end."""
         if len(self._quotes) == _MOST_QUOTES:
@@ -106,8 +104,6 @@ class ChineseReader(Phrases):
             axis, back = self._axis
             self.story.rows.append(("x" if axis == "x" else "y", tuple(row[::-1] if back else row)))
         self._axis, self._row = None, []
-
-    # Clauses -----------------------------------------------------------------------------------------
 
     def _read_clause(self, clause: str) -> None:
         if len(clause) > _MOST_CLAUSE:
@@ -210,8 +206,6 @@ class ChineseReader(Phrases):
         for index in self.topic:
             self.story.things[index].negatives += split_list(lacks["b"])
         return True
-
-    # Where things are --------------------------------------------------------------------------------
 
     def _exists(self, clause: str) -> bool:
         """桌子上放着一只猫, 左边是一只狗, 海边有一座灯塔."""
@@ -340,8 +334,6 @@ class ChineseReader(Phrases):
             self.describe(subjects, rest)
         else:
             self.story.unread.append(rest)
-
-    # Who and what ------------------------------------------------------------------------------------
 
     def _figures(self, text: str) -> list[int]:
         """The things that a clause without a place is about."""
