@@ -8,6 +8,7 @@ before the output projection, which is affine, so that mixing after it would giv
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -39,8 +40,8 @@ class Pick(NamedTuple):
 class Layout(NamedTuple):
     """Weight maps, arranged so that every text is asked only about the tokens it acts on.
 
-    `cells` (M,) are the tokens of all cropped texts, one text's after another's; `counts` are
-    (text, how many of them). There are as many `picks` as texts overlap in any one token.
+    `cells` (M,) are the tokens of all cropped texts, one text's after another's, the smallest
+    first; `counts` are (text, how many of them). There are as many `picks` as texts overlap in any one token.
     """
 
     wholes: tuple[Whole, ...]
@@ -54,7 +55,9 @@ def make_layout(maps: Tensor) -> Layout:
     acting = maps > 0
     everywhere = acting.all(1)
     wholes = tuple(Whole(int(t), _share(maps[t])) for t in everywhere.nonzero().flatten())
+    sizes = acting.sum(1).tolist()
     cropped = (acting.any(1) & ~everywhere).nonzero().flatten().tolist()
+    cropped.sort(key=lambda text: sizes[text])
     cells = [acting[text].nonzero().flatten() for text in cropped]
     counts = tuple((text, len(own)) for text, own in zip(cropped, cells, strict=True))
     together = torch.cat(cells) if cells else maps.new_empty(0, dtype=torch.long)
@@ -113,13 +116,34 @@ def regional_attention(
 def _cropped_answers(
     query: Tensor, texts: Sequence[Keys], layout: Layout, heads: int, scale: float | None
 ) -> Tensor:
-    """(B, M, C): what the cropped texts answer to the tokens they act on."""
+    """(B, M, C): what the cropped texts answer to the tokens they act on.
+
+    Neighbors that act on as many tokens and are as long go into one call of the kernel: small calls keep
+    neither a GPU nor several cores busy.
+    """
     questions = query.index_select(1, layout.cells)
     answers, start = [], 0
-    for text, count in layout.counts:
-        answers.append(attend(questions[:, start : start + count], texts[text], heads, scale))
-        start += count
+    for (count, _), group in groupby(layout.counts, key=lambda own: (own[1], texts[own[0]].key.shape)):
+        keys = [texts[text] for text, _ in group]
+        end = start + len(keys) * count
+        answers.append(_side_by_side(questions[:, start:end], keys, heads, scale))
+        start = end
     return torch.cat(answers, 1)
+
+
+def _side_by_side(questions: Tensor, keys: Sequence[Keys], heads: int, scale: float | None) -> Tensor:
+    """(B, G * n, C) queries, n of them for each of G equally long texts, to their answers."""
+    if len(keys) == 1:
+        return attend(questions, keys[0], heads, scale)
+    batch, count, channels = questions.shape
+
+    def rows(parts: Sequence[Tensor]) -> Tensor:
+        together = torch.stack([part.expand(batch, -1, -1) for part in parts], 1)
+        return together.flatten(0, 1)
+
+    own = Keys(rows([k.key for k in keys]), rows([k.value for k in keys]))
+    split = questions.reshape(batch * len(keys), -1, channels)
+    return attend(split, own, heads, scale).reshape(batch, count, channels)
 
 
 def _add(out: Tensor | None, part: Tensor, share: Tensor | None) -> Tensor:

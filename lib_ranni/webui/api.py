@@ -30,7 +30,7 @@ from lib_ranni.panel.problems import Problem, Problems
 from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, PANEL_VERSION, Panel, json_schema
 from lib_ranni.panel.writing import to_document
 from lib_ranni.webui.planning import PLANNERS, plan
-from lib_ranni.webui.request import MODES, OVERLAPS, REQUEST_VERSION
+from lib_ranni.webui.request import MODES, REQUEST_VERSION, read_settings
 
 PREFIX = "/ranni/v1"
 MAX_BODY = 8 * 2**20
@@ -74,10 +74,14 @@ class _Route(NamedTuple):
     example: dict[str, Any]
 
 
-def _panel(body: dict[str, Any]) -> Panel:
+def _document(body: dict[str, Any]) -> Any:
     if "panel" not in body:
         raise _Refused(422, "the body has no panel", (Problem("panel", "is missing", "give a panel"),))
-    checked = reading.check(body["panel"])
+    return body["panel"]
+
+
+def _panel(body: dict[str, Any]) -> Panel:
+    checked = reading.check(_document(body))
     if isinstance(checked, Panel):
         return checked
     raise _Refused(
@@ -92,8 +96,8 @@ def _under_panel(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     )
 
 
-def _numbers(problems: Problems) -> None:
-    """Refuse what the readers of single values noted."""
+def _require_none(problems: Problems) -> None:
+    """Refuse a body in which any of its values had a problem."""
     if problems.found:
         raise _Refused(422, "the body has problems", problems.all())
 
@@ -106,7 +110,7 @@ def _plan(body: dict[str, Any]) -> dict[str, Any]:
     seed = problems.whole("seed", body.get("seed"), 0, MAX_SEED)
     if name not in PLANNERS:
         problems.add("planner", f"there is no planner of this name; choose {', '.join(PLANNERS)}", "none")
-    _numbers(problems)
+    _require_none(problems)
     done = plan(prompt, name=name, aspect=aspect, seed=seed)
     report = {"unread": list(done.report.unread), "notes": list(done.report.notes)}
     return {"panel": to_document(done.panel), "report": report}
@@ -119,9 +123,7 @@ def _edit(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(body: dict[str, Any]) -> dict[str, Any]:
-    if "panel" not in body:
-        raise _Refused(422, "the body has no panel", (Problem("panel", "is missing", "give a panel"),))
-    result = reading.read(body["panel"])
+    result = reading.read(_document(body))
     return {
         "valid": result.panel is not None and not result.problems,
         "problems": [msgspec.to_builtins(problem) for problem in _under_panel(result.problems)],
@@ -158,7 +160,7 @@ def _text(body: dict[str, Any], name: str) -> str:
 def _preview(body: dict[str, Any]) -> Response:
     problems = Problems()
     size = problems.number("size", body.get("size", 512), 16, MAX_PREVIEW_PX, 512)
-    _numbers(problems)
+    _require_none(problems)
     return _png(render(_panel(body), int(size)))
 
 
@@ -167,15 +169,12 @@ def _masks(body: dict[str, Any]) -> Response:
     panel, problems = _panel(body), Problems()
     width = int(problems.number("width", body.get("width", 64), 1, MAX_CELLS, 64))
     height = int(problems.number("height", body.get("height", 64), 1, MAX_CELLS, 64))
-    ratio = problems.number("base_ratio", body.get("base_ratio", 0.2), 0, 1, 0.2)
-    feather = problems.number("feather", body.get("feather", 0.0), 0, 0.5, 0.0)
-    overlap = body.get("overlap", OVERLAPS[0])
-    if overlap not in OVERLAPS:
-        problems.add("overlap", f"must be one of {', '.join(OVERLAPS)}", "front")
+    chosen = read_settings(body.get("guidance"), problems)
     if (1 + len(panel.elements)) * width * height > 64 * MAX_CELLS**2:
         problems.add("panel.elements", "are too many for maps of this size", "ask for smaller maps")
-    _numbers(problems)
-    maps = weight_maps(panel.elements, Mixing(ratio, feather, overlap), (height, width), (height, width))
+    _require_none(problems)
+    mixing = Mixing(chosen.base_ratio, chosen.feather, chosen.overlap)
+    maps = weight_maps(panel.elements, mixing, (height, width), (height, width))
     pixels = (maps * 255).round().byte().reshape(-1, width).numpy()
     response = _png(Image.fromarray(pixels, "L"))
     response.headers["X-Ranni-Maps"] = str(len(maps))
@@ -219,7 +218,7 @@ _ROUTES = (
         "masks",
         _masks,
         "A PNG of the weight maps on a latent grid, base first, one below the other.",
-        {"panel": _EXAMPLE, "width": 64, "height": 64, "base_ratio": 0.2},
+        {"panel": _EXAMPLE, "width": 64, "height": 64, "guidance": {"base_ratio": 0.2}},
     ),
 )
 

@@ -120,7 +120,7 @@ def read(value: Any) -> Reading:
     request = Request(
         enabled=problems.flag("enabled", value.get("enabled", True)),
         panels=_panels(value.get("panel"), problems),
-        guidance=_settings(value.get("guidance"), problems),
+        guidance=read_settings(value.get("guidance"), problems),
         planner=_planning(value.get("planner"), problems),
     )
     return Reading(request, problems.all())
@@ -185,7 +185,8 @@ def _choice(path: str, value: Any, choices: tuple[str, ...], problems: Problems)
     return choices[0]
 
 
-def _settings(value: Any, problems: Problems) -> Settings:
+def read_settings(value: Any, problems: Problems) -> Settings:
+    """The `guidance` object of a request, mended where needed."""
     given = _object("guidance", value, Settings, problems)
     usual = Settings()
 

@@ -117,7 +117,9 @@ def test_the_routes_answer(host: Host) -> None:
     assert "Moved" in host.post("/ranni/v1/edit", moved).json()["changes"][0]
     preview = host.post("/ranni/v1/preview", {"panel": panel(), "size": 200})
     assert Image.open(io.BytesIO(preview.content)).size == (200, 200)
-    masks = host.post("/ranni/v1/masks", {"panel": panel(), "width": 16, "height": 8, "base_ratio": 0.25})
+    masks = host.post(
+        "/ranni/v1/masks", {"panel": panel(), "width": 16, "height": 8, "guidance": {"base_ratio": 0.25}}
+    )
     maps = np.asarray(Image.open(io.BytesIO(masks.content))).reshape(3, 8, 16)
     assert int(masks.headers["X-Ranni-Maps"]) == 3
     assert np.abs(maps.astype(int).sum(0) - 255).max() <= 2
@@ -141,7 +143,7 @@ def test_the_routes_answer(host: Host) -> None:
         ("preview", b'{"panel": {}, "size": 100000}', 422),
         ("preview", b'{"panel": {"elements": 3}}', 422),
         ("masks", b'{"panel": {}, "width": 0}', 422),
-        ("masks", b'{"panel": {}, "overlap": "magic"}', 422),
+        ("masks", b'{"panel": {}, "guidance": {"overlap": "magic"}}', 422),
     ],
 )
 def test_bad_bodies_are_4xx(host: Host, route: str, data: bytes, status: int) -> None:
