@@ -20,6 +20,9 @@ from lib_ranni.webui.request import Request
 
 _LOG = logging.getLogger("ranni")
 
+PROBLEM = "Ranni problem"
+"""Key of an infotext under which an API caller, too, learns why guidance gave up."""
+
 ATTRIBUTE = "_ranni_job"
 """Where the host's processing object keeps its job."""
 
@@ -89,10 +92,12 @@ class Job:
         def encode() -> BatchTexts:
             return BatchTexts(encode_pictures(panels, negatives, span_of(p), with_loras=with_loras), mixing)
 
-        Pass(guidance.mode, encode, self._failed).guard(p.sampler)
+        Pass(guidance.mode, encode, self.failed).guard(p.sampler)
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
+        """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""
         cause = str(error).strip() or type(error).__name__
+        self._p.extra_generation_params[PROBLEM] = cause
         self.warn(f"the rest of this picture is drawn without the panel: {cause}", error)
 
     def _images(self) -> range:

@@ -17,6 +17,7 @@ from lib_ranni.errors import GuidanceError
 from lib_ranni.webui.attention_mode import AttentionMode
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.latent_mode import LatentMode
+from lib_ranni.webui.neighbours import require_own_attention
 from lib_ranni.webui.request import GuidedMode
 from lib_ranni.webui.rows import StepRows
 
@@ -92,6 +93,7 @@ class Pass:
         """Guide the model that is loaded now; the refiner may exchange it on the way."""
         self._let_go()
         self._model = shared.sd_model
+        require_own_attention(self._model)
         self._texts = texts = self._encode()
         if self._mode_name == "latent":
             self._mode = LatentMode(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,7 +45,8 @@ class RanniScript(scripts.Script):
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
         setattr(p, jobs.ATTRIBUTE, None)
-        p.extra_generation_params.pop(TITLE, None)
+        for key in (TITLE, jobs.PROBLEM):
+            p.extra_generation_params.pop(key, None)
         reading = read_arguments(args)
         job = jobs.Job(p, reading.request)
         if reading.problems:
@@ -64,7 +66,7 @@ class RanniScript(scripts.Script):
             return
         setattr(p, jobs.ATTRIBUTE, job)
         if settings.writes_infotext():
-            p.extra_generation_params[TITLE] = _recorded(job.request, len(p.all_prompts))
+            p.extra_generation_params[TITLE] = _recorded(job.request)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
@@ -79,7 +81,7 @@ class RanniScript(scripts.Script):
         try:
             job.start_pass()
         except Exception as error:
-            job.warn(f"the picture is drawn without the panel: {error or type(error).__name__}", error)
+            job.failed(error)
 
 
 def _planned(p: Any, request: Request) -> Request:
@@ -94,12 +96,18 @@ def _planned(p: Any, request: Request) -> Request:
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
 
 
-def _recorded(request: Request, images: int) -> str | list[str]:
+def _recorded(request: Request) -> str | Callable[..., str]:
     """What the infotexts say: each picture's only what concerns it."""
     if len(request.panels) < 2:
         return to_json(request)
-    panels = [request.panels[n % len(request.panels)] for n in range(images)]
-    return [to_json(msgspec.structs.replace(request, panels=(panel,))) for panel in panels]
+
+    def of_picture(p: Any, index: int, all_prompts: list[str], **_: Any) -> str:
+        # While it draws, the host counts pictures within the batch; afterwards, within the job.
+        number = index + (p.iteration * p.batch_size if all_prompts is p.prompts else 0)
+        panel = request.panels[number % len(request.panels)]
+        return to_json(msgspec.structs.replace(request, panels=(panel,)))
+
+    return of_picture
 
 
 def _refuse(p: Any, job: jobs.Job, status: int, message: str, details: list[tuple[str, str]]) -> None:

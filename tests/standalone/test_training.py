@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 
+from lib_ranni.evaluation.scenes import random_scene
 from lib_ranni.standalone import cli
 from lib_ranni.standalone.checkpoint import TOKENIZER, load_checkpoint
 from lib_ranni.standalone.training import autoencoder, checkpointing, denoiser, latents, publish, recipes
 from lib_ranni.standalone.training.autoencoder import AutoencoderRecipe, reconstruction_error
 from lib_ranni.standalone.training.denoiser import DenoiserRecipe
 from lib_ranni.standalone.training.noise_levels import ExpectedLoss
+from lib_ranni.standalone.training.parts import part_captions
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import RECIPES, Recipe, train
 from tests.standalone.drawing import Recorder, request
@@ -25,7 +28,7 @@ CPU = torch.device("cpu")
 TINY = Recipe(
     AutoencoderRecipe(steps=4, encoder_steps=2, batch=1, save_every=1),
     scenes=64,
-    denoiser=DenoiserRecipe(steps=4, batch=2, warmup=2, save_every=2, drop_caption=0.2, unknown_words=0.6),
+    denoiser=DenoiserRecipe(steps=4, batch=4, warmup=2, save_every=2, drop_caption=0.2, unknown_words=0.6),
 )
 
 
@@ -130,16 +133,60 @@ def test_the_autoencoder_is_measured(finished: Path) -> None:
 
 def test_rows_weigh_by_what_their_noise_level_leaves_to_learn() -> None:
     expected = ExpectedLoss()
-    timesteps = torch.tensor([990, 500, 990, 500])
-    assert torch.equal(expected.weights(timesteps, 2), torch.ones(4))
+    timesteps, kinds = torch.tensor([990, 500, 990, 500]), torch.tensor([1, 1, 2, 0])
+    assert torch.equal(expected.weights(timesteps, kinds), torch.ones(4))
     for _ in range(1000):
-        expected.update(timesteps, 2, torch.tensor([0.1, 0.05, 0.4, 0.05]))
-    weights = expected.weights(timesteps, 2)
+        expected.update(timesteps, kinds, torch.tensor([0.1, 0.05, 0.4, 0.05]))
+    weights = expected.weights(timesteps, kinds)
     assert weights / weights[1] == pytest.approx([0.5, 1.0, 0.125, 1.0], rel=0.01)
     assert weights.mean() == pytest.approx(1.0)
     resumed = ExpectedLoss(expected.table.clone())
-    assert torch.equal(resumed.weights(timesteps, 2), weights)
-    assert resumed.weights(torch.tensor([0, 999]), 0).tolist() == pytest.approx([0.571, 1.429], abs=0.01)
+    assert torch.equal(resumed.weights(timesteps, kinds), weights)
+
+
+def test_a_part_answers_for_its_own_place_only() -> None:
+    rng = Random(3)
+    scenes = [random_scene(rng) for _ in range(60)]
+    texts, places = part_captions(scenes, rng)
+    assert places.shape == (60, 1, 16, 16)
+    assert places.min() >= 0
+    assert places.max() <= 1
+    backgrounds = 0
+    for scene, text, place in zip(scenes, texts, places, strict=True):
+        named = [item for item in scene.objects if item.shape in text and item.color in text]
+        inside = [place[0, int(item.y * 16), int(item.x * 16)] for item in scene.objects]
+        if named:
+            assert sum(bool(share) for share in inside) == 1
+        else:
+            assert "background" in text
+            assert not any(inside)
+            backgrounds += 1
+    assert 5 < backgrounds < 30
+
+
+def test_errors_outside_its_place_do_not_count() -> None:
+    generator = torch.Generator().manual_seed(0)
+    place = torch.zeros(1, 1, 16, 16)
+    place[..., :4, :4] = 1
+    clean = torch.randn(1, 4, 16, 16, generator=generator)
+
+    class Blind(torch.nn.Module):
+        def forward(self, noisy: torch.Tensor, *_: object) -> torch.Tensor:
+            return torch.zeros_like(noisy)
+
+    def mean(clean: torch.Tensor, place: torch.Tensor | None) -> float:
+        alphas = denoiser.alphas_cumprod()
+        generator = torch.Generator().manual_seed(1)
+        ids = torch.zeros(1, 77, dtype=torch.long)
+        loss = denoiser._loss(Blind(), clean, ids, alphas, generator, ExpectedLoss(), None, place)  # type: ignore[arg-type]
+        return loss[1]
+
+    changed = clean.clone()
+    changed[..., 8:, 8:] += 3
+    assert mean(clean, place) == mean(changed, place)
+    assert mean(clean, None) != mean(changed, None)
+    assert mean(clean, place) != mean(clean, None)
+    assert mean(clean, torch.zeros_like(place)) == 0
 
 
 def test_the_schedule_is_stable_diffusions() -> None:

@@ -311,6 +311,26 @@ def test_rows_that_another_extension_added_are_noticed(host: Host) -> None:
     assert "another extension adds rows" in drawing.comments[0]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_who_took_the_cross_attention_keeps_it_and_is_named(host: Host, unet: nn.Module, mode: str) -> None:
+    code = compile(
+        "def forward(x, context=None, **_): return x", "/ui/extensions/columns/scripts/a.py", "exec"
+    )
+    theirs: dict[str, Any] = {}
+    exec(code, theirs)
+    layer = next(module for name, module in unet.named_modules() if name.endswith("attn2"))
+    layer.forward = theirs["forward"]
+    try:
+        drawing = Drawing(host, asked(mode))
+        out = drawing.run()
+        assert torch.equal(out[0], Drawing(host, {}).run()[0])
+        assert "the extension columns has taken over the cross-attention" in drawing.comments[0]
+        assert "the extension columns" in drawing.p.extra_generation_params["Ranni problem"]
+        assert layer.forward is theirs["forward"]
+    finally:
+        del layer.forward
+
+
 def test_a_checkpoint_that_changes_on_the_way_is_followed(host: Host, unet: nn.Module) -> None:
     drawing = Drawing(host, asked("attention"))
     torch.manual_seed(7)

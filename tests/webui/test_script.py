@@ -34,6 +34,9 @@ def processed(*args: Any, **fields: Any) -> Any:
         all_prompts=["two red apples"],
         width=512,
         height=512,
+        prompts=[],
+        batch_size=1,
+        iteration=0,
         extra_generation_params={},
         comments=comments,
         comment=comments.append,
@@ -46,8 +49,11 @@ def processed(*args: Any, **fields: Any) -> Any:
 
 
 def recorded(p: Any) -> Any:
+    """What the infotexts of the job's pictures say, or what they all say."""
     found = p.extra_generation_params["Ranni"]
-    return [json.loads(text) for text in found] if isinstance(found, list) else json.loads(found)
+    if isinstance(found, str):
+        return json.loads(found)
+    return [json.loads(found(p=p, index=n, all_prompts=p.all_prompts)) for n in range(len(p.all_prompts))]
 
 
 def test_a_panel_is_recorded(host: Host) -> None:
@@ -90,6 +96,17 @@ def test_each_prompt_is_planned(host: Host) -> None:
     counts = [len(request["panel"]["elements"]) for request in planned]
     assert counts == [2, 1, 2]
     assert planned[0]["panel"]["provenance"]["prompt"] == "two red apples"
+
+
+def test_a_second_batch_is_recorded_by_its_own_panels(host: Host) -> None:
+    prompts = ["two red apples", "a blue cup", "a cat", "three dogs"]
+    p = processed({"planner": {"name": "builtin"}}, all_prompts=prompts, batch_size=2, iteration=1)
+    p.prompts = prompts[2:]
+    # The host numbers the pictures of a batch from 0 and hands over the batch's prompts.
+    texts = [
+        p.extra_generation_params["Ranni"](p=p, index=n, all_prompts=p.prompts, key="Ranni") for n in (0, 1)
+    ]
+    assert [len(json.loads(text)["panel"]["elements"]) for text in texts] == [1, 3]
 
 
 def test_one_prompt_is_planned_once(host: Host) -> None:

@@ -40,6 +40,13 @@ def host() -> Iterator[Host]:
     found.close()
 
 
+@pytest.fixture
+def recorder(host: Host) -> None:
+    """Skips where the WebUI runs without what the tests have of their own inside it."""
+    if "ranni recorder" not in host.get("/sdapi/v1/scripts").json()["txt2img"]:
+        pytest.skip("link tests/webui_live/recorder into the WebUI's extensions folder and restart it")
+
+
 @pytest.fixture(autouse=True)
 def _settings(host: Host) -> None:
     host.post("/sdapi/v1/options", _DEFAULTS)

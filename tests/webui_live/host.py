@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from typing import Any, NamedTuple
 
 import httpx
@@ -32,6 +33,17 @@ class Drawn(NamedTuple):
     infotexts: list[str]
     files: list[str]
     """The PNG files in base64, as the host sent them."""
+
+    @property
+    def latents(self) -> np.ndarray:
+        """The final latents (pictures, C, h, w), where the recorder was asked for them."""
+        found = [re.search(r"Latents: ([^,]+), Latents size: (\d+)x(\d+)x(\d+)", t) for t in self.infotexts]
+        arrays = []
+        for match in found:
+            assert match is not None, "the recorder was not asked for latents"
+            shape = [int(side) for side in match.groups()[1:]]
+            arrays.append(np.frombuffer(base64.b64decode(match[1]), np.float32).reshape(shape))
+        return np.stack(arrays)
 
     @property
     def pixels(self) -> np.ndarray:
@@ -67,13 +79,14 @@ class Host:
     """The WebUI at a URL."""
 
     def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
         self._client = httpx.Client(base_url=url, timeout=900)
 
     def close(self) -> None:
         self._client.close()
 
     def post(self, path: str, body: Any) -> httpx.Response:
-        return self._client.post(path, json=body)
+        return self.send(path, json.dumps(body).encode())  # NaN and infinity too
 
     def send(self, path: str, data: bytes) -> httpx.Response:
         return self._client.post(path, content=data, headers={"Content-Type": "application/json"})
@@ -81,8 +94,10 @@ class Host:
     def get(self, path: str) -> httpx.Response:
         return self._client.get(path)
 
-    def generation(self, kind: str = "txt2img", request: Any = None, **fields: Any) -> httpx.Response:
-        """POST a generation; `request` is our script's argument."""
+    def generation(
+        self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any
+    ) -> httpx.Response:
+        """POST a generation; `request` is our script's argument, `recorder` that of the tests' own."""
         body: dict[str, Any] = {
             "prompt": "plain background",
             "steps": 6,
@@ -93,14 +108,18 @@ class Host:
             "sampler_name": "Euler",
             **fields,
         }
+        scripts: dict[str, Any] = {}
         if request is not None:
             args = request if isinstance(request, list) else [request]
-            body["alwayson_scripts"] = {"Ranni": {"args": args}}
+            scripts["Ranni"] = {"args": args}
+        if recorder is not None:
+            scripts["Ranni recorder"] = {"args": [recorder]}
+        body.setdefault("alwayson_scripts", {}).update(scripts)
         return self.post(f"/sdapi/v1/{kind}", body)
 
-    def draw(self, kind: str = "txt2img", request: Any = None, **fields: Any) -> Drawn:
+    def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:
         """Like `generation`, and it must succeed."""
-        answer = self.generation(kind, request, **fields)
+        answer = self.generation(kind, request, recorder, **fields)
         assert answer.status_code == 200, answer.text[:500]
         body = answer.json()
         images = [Image.open(io.BytesIO(base64.b64decode(image))) for image in body["images"]]

@@ -11,41 +11,6 @@ from PIL import Image
 from tests.webui_live.host import Host, encoded, panel, pixels
 
 MODES = ("attention", "latent")
-LONG = ", ".join(["ugly", "blurry"] * 45)
-AND = "plain background AND a gray background :0.5"
-
-# Arrangements of the same rows that must not change a picture, each against what it must equal.
-ARRANGED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "one call a row": ({"override_settings": {"batch_cond_uncond": False}}, {}),
-    "batch of 2": ({"batch_size": 2}, {}),
-    "batch of 4": ({"batch_size": 4}, {}),
-    "two batches": ({"n_iter": 2}, {}),
-    "unequal lengths": (
-        {"negative_prompt": LONG, "override_settings": {"batch_cond_uncond": False}},
-        {"negative_prompt": LONG},
-    ),
-    "unequal lengths, batch": ({"negative_prompt": LONG, "batch_size": 2}, {"negative_prompt": LONG}),
-    "padded": (
-        {
-            "negative_prompt": LONG,
-            "batch_size": 2,
-            "override_settings": {"pad_cond_uncond": True, "batch_cond_uncond": False},
-        },
-        {"negative_prompt": LONG, "override_settings": {"pad_cond_uncond": True}},
-    ),
-    "skipped early": (
-        {"batch_size": 2, "override_settings": {"skip_early_cond": 0.5, "batch_cond_uncond": False}},
-        {"override_settings": {"skip_early_cond": 0.5}},
-    ),
-    "skipped by sigma": (
-        {"s_min_uncond": 4.0, "batch_size": 2, "override_settings": {"batch_cond_uncond": False}},
-        {"s_min_uncond": 4.0},
-    ),
-    "AND": (
-        {"prompt": AND, "batch_size": 2, "override_settings": {"batch_cond_uncond": False}},
-        {"prompt": AND},
-    ),
-}
 
 
 def request(mode: str, base_ratio: float = 0.0, **fields: Any) -> dict[str, Any]:
@@ -74,20 +39,6 @@ def lies_apart(picture: np.ndarray, left: tuple[int, int, int], right: tuple[int
 def test_colors_land_in_their_boxes(host: Host, sampler: str) -> None:
     drawn = host.draw(request=request("attention"), sampler_name=sampler, steps=12)
     assert lies_apart(drawn.pixels, RED, BLUE)
-
-
-@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M SDE", "DDIM", "UniPC"])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("arranged", ARRANGED)
-def test_the_arrangement_of_rows_changes_nothing(host: Host, arranged: str, mode: str, sampler: str) -> None:
-    changed, usual = ARRANGED[arranged]
-    asked = request(mode, 0.2, negative="a square")
-    fields: dict[str, Any] = {"sampler_name": sampler, "height": 192, "steps": 4}
-    first = host.draw(request=asked, **fields, **usual)
-    second = host.draw(request=asked, **fields, **changed)
-    plain = host.draw(**fields, **usual)
-    assert np.abs(first.pixels - second.pixels).max() <= 2
-    assert np.abs(first.pixels - plain.pixels).max() > 20
 
 
 def test_pictures_of_a_batch_follow_their_own_panels(host: Host) -> None:
@@ -161,3 +112,19 @@ def test_odd_sizes(host: Host) -> None:
         drawn = host.draw(request=request(mode, 0.2), width=200, height=136)
         assert drawn.pictures[0].size == (200, 136)
         assert drawn.request is not None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_regional_prompter_keeps_its_picture_and_is_named(host: Host, mode: str) -> None:
+    if "regional prompter" not in host.get("/sdapi/v1/scripts").json()["txt2img"]:
+        pytest.skip("Regional Prompter is not installed in the WebUI")
+    columns = [True, False, "Matrix", "Columns", "Mask", "Prompt", "1,1", "0.2", False, False, False]
+    columns += ["Attention", [], "0", "0", "0.4", None, "0", "0", False]
+    theirs: dict[str, Any] = {"prompt": "a red circle BREAK a blue square"}
+    theirs["alwayson_scripts"] = {"Regional Prompter": {"args": columns}}
+    lone = host.draw(**theirs)
+    both = host.draw(request=request(mode), **theirs)
+    assert np.array_equal(lone.pixels, both.pixels)
+    assert "sd-webui-regional-prompter has taken over the cross-attention" in both.infotexts[0]
+    guided = host.draw(request=request(mode))
+    assert "Ranni problem" not in guided.infotexts[0]

@@ -26,6 +26,7 @@ from lib_ranni.standalone.training.architecture import (
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.noise_levels import ExpectedLoss
+from lib_ranni.standalone.training.parts import part_captions
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import RegionalCaptions, Regions, regional_captions
 from lib_ranni.standalone.training.tokens import CaptionTokens, with_unknown_words
@@ -42,7 +43,8 @@ class DenoiserRecipe(msgspec.Struct, frozen=True):
     ema: float = 0.9995
     drop_caption: float = 0.1
     unknown_words: float = 0.08
-    regional: float = 0.5
+    regional: float = 0.4
+    parts: float = 0.25
     save_every: int = 250
     seed: int = 7
 
@@ -104,11 +106,15 @@ def _loss(
     generator: torch.Generator,
     expected: ExpectedLoss,
     regional: RegionalCaptions | None = None,
+    places: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, float]:
-    """What is minimised, and the plain mean of the losses that a log can compare."""
+    """What is minimised, and the plain mean of the losses that a log can compare.
+
+    `regional` belongs to the first rows; `places` (P, 1, h, w), where the texts hold, to those after them.
+    """
     count = len(clean)
     # One timestep from each of `count` equal slices: the batch always covers the whole schedule. They are
-    # shuffled because the regional rows come first.
+    # shuffled because rows of a kind stand together.
     order = torch.randperm(count, generator=generator)
     u = (order + torch.rand(count, generator=generator)) / count
     timesteps = (u * TIMESTEPS).long().to(clean.device)
@@ -118,10 +124,18 @@ def _loss(
     target = a.sqrt() * noise - (1 - a).sqrt() * clean
     with torch.autocast(clean.device.type, torch.bfloat16):
         predicted = model(noisy, timesteps, ids, regional)
-    losses = F.mse_loss(predicted.float(), target, reduction="none").mean((1, 2, 3))
+    errors = F.mse_loss(predicted.float(), target, reduction="none").mean(1, keepdim=True)
+    kinds = torch.zeros(count, dtype=torch.long)
     few = 0 if regional is None else len(regional.texts)
-    weights = expected.weights(timesteps, few)
-    expected.update(timesteps, few, losses)
+    kinds[:few] = 1
+    shares = torch.ones_like(errors)
+    if places is not None:
+        kinds[few : few + len(places)] = 2
+        shares[few : few + len(places)] = places
+    # A background may be left no cell.
+    losses = (shares * errors).sum((1, 2, 3)) / shares.sum((1, 2, 3)).clamp(min=1)
+    weights = expected.weights(timesteps, kinds)
+    expected.update(timesteps, kinds, losses)
     return (weights * losses).mean(), losses.mean().item()
 
 
@@ -162,10 +176,15 @@ def train_denoiser(
             scenes = [data.scenes[row] for row in rows[:few]]
             captions[:few], regional = regional_captions(scenes, tokens, rng)
             regional = regional.to(device)
+        places = None
+        if (some := round(recipe.batch * recipe.parts)) > 0:
+            scenes = [data.scenes[row] for row in rows[few : few + some]]
+            captions[few : few + some], places = part_captions(scenes, rng)
+            places = places.to(device)
         ids = tokens(captions).to(device)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        loss, mean = _loss(model, clean, ids, alphas, generator, expected, regional)
+        loss, mean = _loss(model, clean, ids, alphas, generator, expected, regional, places)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

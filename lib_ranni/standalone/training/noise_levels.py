@@ -19,23 +19,24 @@ MEMORY = 0.99
 """Share of a running mean that survives the next row at its level."""
 
 
+KINDS = 3
+"""Kinds of rows: heard whole, heard by region, of one part."""
+
+
 class ExpectedLoss:
-    """Running mean of the loss at each noise level, apart for rows heard by region and rows heard whole."""
+    """Running mean of the loss at each noise level, apart for each kind of row."""
 
     def __init__(self, table: Tensor | None = None) -> None:
         # A v-prediction of zero has a loss of about 1: the mean before anything is learned.
-        self.table = torch.ones(2, LEVELS) if table is None else table.cpu()
+        self.table = torch.ones(KINDS, LEVELS) if table is None else table.cpu()
 
-    def _cells(self, timesteps: Tensor, regional: int) -> tuple[Tensor, Tensor]:
-        kinds = (torch.arange(len(timesteps)) < regional).long()
-        return kinds, timesteps.cpu() * LEVELS // TIMESTEPS
-
-    def weights(self, timesteps: Tensor, regional: int) -> Tensor:
-        """Weights (B,), 1 on average, of rows at these timesteps; the first `regional` heard by region."""
-        weights = 1 / self.table[self._cells(timesteps, regional)]
+    def weights(self, timesteps: Tensor, kinds: Tensor) -> Tensor:
+        """Weights (B,), 1 on average, of rows at these timesteps and of these kinds (B,)."""
+        weights = 1 / self.table[kinds.cpu(), timesteps.cpu() * LEVELS // TIMESTEPS]
         return (weights / weights.mean()).to(timesteps.device)
 
-    def update(self, timesteps: Tensor, regional: int, losses: Tensor) -> None:
+    def update(self, timesteps: Tensor, kinds: Tensor, losses: Tensor) -> None:
         """Note the losses (B,) of such rows."""
-        for kind, level, loss in zip(*self._cells(timesteps, regional), losses.detach().cpu(), strict=True):
+        levels = timesteps.cpu() * LEVELS // TIMESTEPS
+        for kind, level, loss in zip(kinds.cpu(), levels, losses.detach().cpu(), strict=True):
             self.table[kind, level].lerp_(loss, 1 - MEMORY)

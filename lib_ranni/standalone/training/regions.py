@@ -53,7 +53,8 @@ class Regions(NamedTuple):
     maps: dict[int, Tensor]
 
 
-def _tight(item: SceneObject) -> Box:
+def tight_box(item: SceneObject) -> Box:
+    """An object's bounding square."""
     half = item.size / 2
     box = clamped_box(item.x - half, item.y - half, item.x + half, item.y + half)
     if box is None:
@@ -61,9 +62,9 @@ def _tight(item: SceneObject) -> Box:
     return box
 
 
-def _loose(item: SceneObject, others: list[Box], rng: Random) -> Box:
+def loose_box(item: SceneObject, others: list[Box], rng: Random) -> Box:
     """A box around an object, roomier by chance on each side that keeps clear of the others."""
-    box = _tight(item)
+    box = tight_box(item)
     for side, sign in (("x0", -1), ("y0", -1), ("x1", 1), ("y1", 1)):
         value = getattr(box, side) + sign * rng.uniform(0, LOOSEST) * item.size
         sides = {name: getattr(box, name) for name in ("x0", "y0", "x1", "y1")}
@@ -87,12 +88,12 @@ def regional_captions(
     maps = {side * side: torch.zeros(len(scenes), 1 + SLOTS, side * side) for side in grids}
     for row, scene in enumerate(scenes):
         bases.append(caption(scene, rng) if rng.random() < 0.1 else background_text(scene, rng))
-        tight = [_tight(item) for item in scene.objects]
+        tight = [tight_box(item) for item in scene.objects]
         elements = []
         for slot, item in enumerate(scene.objects):
             text = object_text(item, rng)
             texts[row, slot] = known.setdefault(text, len(known))
-            box = _loose(item, tight[:slot] + tight[slot + 1 :], rng)
+            box = loose_box(item, tight[:slot] + tight[slot + 1 :], rng)
             elements.append(Element(id=f"e{slot}", description=text, box=box))
         mixing = Mixing(0.0 if rng.random() < 0.7 else rng.uniform(0.0, 0.3))
         for side in grids:

@@ -1,0 +1,77 @@
+"""The arrangements of a step's rows: each picture equals itself drawn alone, one row in each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.webui_live.host import Host, panel
+
+pytestmark = pytest.mark.usefixtures("recorder")
+
+LONG = ", ".join(["ugly", "blurry"] * 45)
+ALONE = {"batch_cond_uncond": False}
+TOLERANCE = 1e-4
+"""Largest difference of two latents that are the same, as a share of their range where that is above 1."""
+
+# What is asked, and how many pictures of it are drawn at once.
+ARRANGED: dict[str, tuple[dict[str, Any], int]] = {
+    "as usual": ({}, 1),
+    "batch of 2": ({}, 2),
+    "batch of 4": ({}, 4),
+    "one call a row": ({"override_settings": ALONE}, 2),
+    "unequal lengths": ({"negative_prompt": LONG}, 1),
+    "unequal lengths, batch of 2": ({"negative_prompt": LONG}, 2),
+    "padded": ({"negative_prompt": LONG, "override_settings": {"pad_cond_uncond": True}}, 2),
+    "padded as of old": ({"negative_prompt": LONG, "override_settings": {"pad_cond_uncond_v0": True}}, 2),
+    "no negatives early": ({"override_settings": {"skip_early_cond": 0.5}}, 2),
+    "no negatives at low noise": ({"s_min_uncond": 4.0}, 2),
+    "no negatives at low noise, all steps": (
+        {"s_min_uncond": 4.0, "override_settings": {"s_min_uncond_all": True}},
+        2,
+    ),
+    "AND": ({"prompt": "plain background AND a gray background :0.5"}, 2),
+    "two batches": ({"n_iter": 2}, 2),
+}
+
+
+def _drawn(host: Host, request: Any, **fields: Any) -> np.ndarray:
+    asked = {"steps": 4, "width": 128, "height": 192, **fields}
+    return host.draw(request=request, recorder={"latents": True}, **asked).latents
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.abs(first - second).max() / max(1.0, np.abs(second).max()))
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M SDE", "DDIM", "UniPC"])
+@pytest.mark.parametrize("mode", ["attention", "latent"])
+@pytest.mark.parametrize("arranged", ARRANGED)
+def test_a_picture_is_the_same_however_its_rows_are_arranged(
+    host: Host, arranged: str, mode: str, sampler: str
+) -> None:
+    fields, batch = ARRANGED[arranged]
+    asked = {"panel": panel(negative="a square"), "guidance": {"mode": mode, "base_ratio": 0.2}}
+    together = _drawn(host, asked, sampler_name=sampler, batch_size=batch, **fields)
+    alone = {**fields, "n_iter": 1, "override_settings": {**fields.get("override_settings", {}), **ALONE}}
+    for image, latent in enumerate(together):
+        expected = _drawn(host, asked, sampler_name=sampler, seed=1 + image, **alone)[0]
+        assert _difference(latent, expected) <= TOLERANCE
+    plain = _drawn(host, None, sampler_name=sampler, **alone)[0]
+    assert _difference(together[0], plain) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("mode", ["attention", "latent"])
+def test_without_a_base_a_region_takes_its_row(host: Host, mode: str) -> None:
+    whole = panel()
+    whole["elements"][0]["box"] = {"x0": 0.0, "y0": 0.0, "x1": 0.5, "y1": 1.0}
+    whole["elements"][1]["box"] = {"x0": 0.5, "y0": 0.0, "x1": 1.0, "y1": 1.0}
+    asked = {"panel": whole, "guidance": {"mode": mode, "base_ratio": 0}}
+    together = _drawn(host, asked, batch_size=2)
+    for image, latent in enumerate(together):
+        expected = _drawn(host, asked, seed=1 + image, override_settings=ALONE)[0]
+        assert _difference(latent, expected) <= TOLERANCE
+    other_base = _drawn(host, asked, prompt="a green star")
+    assert _difference(other_base[0], together[0]) <= TOLERANCE
