@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel import reading
-from lib_ranni.panel.problems import Problem, Problems, shown
+from lib_ranni.panel.problems import Problem, Problems, below, shown
 from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.panel.writing import to_document
 
@@ -30,7 +30,7 @@ OVERLAPS: tuple[Overlap, ...] = ("front", "blend")
 _REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner"}
 
 
-class Hires(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Hires(Struct, frozen=True, kw_only=True):
     """What the second pass of the hires fix does otherwise; a `base_ratio` of None is the first pass'."""
 
     enabled: bool = True
@@ -38,7 +38,7 @@ class Hires(Struct, frozen=True, kw_only=True, omit_defaults=True):
     end: float = 1.0
 
 
-class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Settings(Struct, frozen=True, kw_only=True):
     """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
 
     mode: GuidedMode = "attention"
@@ -50,7 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hires: Hires = Hires()
 
 
-class Planning(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Planning(Struct, frozen=True, kw_only=True):
     """Which planner makes the panel when there is none; an empty name plans nothing."""
 
     name: str = ""
@@ -111,7 +111,7 @@ def read(value: Any) -> Reading:
         problems.add("", f"a request is a JSON object, not {shown(value)}", "ignored")
         return Reading(Request(enabled=False), problems.all())
     for name in sorted(str(key) for key in value if key not in _REQUEST_FIELDS):
-        problems.add(name[:80], "is not a field of a request", f"ignored; known: {_listed(_REQUEST_FIELDS)}")
+        problems.add(below("", name), "is not a field of a request", f"ignored; known: {_listed(_REQUEST_FIELDS)}")
     version = value.get("version", REQUEST_VERSION)
     if version != REQUEST_VERSION:
         problems.add(
@@ -133,12 +133,21 @@ def to_json(request: Request) -> str:
     if panels:
         document["panel"] = panels[0] if len(panels) == 1 else panels
     for name in ("guidance", "planner"):
-        fields = msgspec.to_builtins(getattr(request, name))
-        if fields := {key: value for key, value in fields.items() if value != {}}:
+        if fields := _changed(getattr(request, name)):
             document[name] = fields
     if not request.enabled:
         document["enabled"] = False
     return msgspec.json.encode(document).decode("utf-8")
+
+
+def _changed(settings: Struct) -> dict[str, Any]:
+    """What differs from the defaults. msgspec's own omission asks for the default's very object."""
+    usual, found = type(settings)(), {}
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if value != getattr(usual, name):
+            found[name] = _changed(value) if isinstance(value, Struct) else value
+    return found
 
 
 def _listed(names: set[str]) -> str:
@@ -174,7 +183,7 @@ def _object(path: str, value: Any, known: type[Struct], problems: Problems) -> d
         return {}
     names = set(known.__struct_fields__)
     for name in sorted(str(key) for key in value if key not in names):
-        problems.add(f"{path}.{name[:80]}", "is not a setting", f"ignored; known: {_listed(names)}")
+        problems.add(below(path, name), "is not a setting", f"ignored; known: {_listed(names)}")
     return value
 
 

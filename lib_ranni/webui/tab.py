@@ -46,6 +46,15 @@ _COMPOSE = """
 }
 """
 
+# Runs in the browser: the width and height sliders may be made after this script.
+_WITH_ASPECT = """
+(prompt, planner) => {
+    const side = (name) => Number(gradioApp().querySelector(`#TAB_${name} input[type=number]`)?.value);
+    const aspect = side("width") / side("height");
+    return [prompt, planner, Number.isFinite(aspect) && aspect > 0 ? aspect : 1];
+}
+"""
+
 
 class Made(NamedTuple):
     """What a tab gives the host: the script's two inputs, and how an infotext fills the components."""
@@ -65,8 +74,8 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
             with gr.Column(scale=3):
                 panel = gr.Textbox(
                     label="Panel (JSON)",
-                    lines=10,
-                    max_lines=30,
+                    lines=8,
+                    max_lines=16,
                     placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
                     elem_id=identify("panel"),
                 )
@@ -90,7 +99,13 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
         control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
     panel.change(_look, inputs=[panel], outputs=[preview, status], show_progress=False)
     if prompt is not None:
-        plan_button.click(_plan, inputs=[prompt, planner], outputs=[panel, status])
+        aspect = gr.Number(1.0, visible=False)
+        plan_button.click(
+            _plan,
+            _js=_WITH_ASPECT.replace("TAB", "img2img" if is_img2img else "txt2img"),
+            inputs=[prompt, planner, aspect],
+            outputs=[panel, status],
+        )
     return Made([enabled, request], _fields(enabled, request, controls))
 
 
@@ -138,10 +153,10 @@ def _listed(problems: tuple[Problem, ...]) -> str:
     return f"<p>This panel is not used until it is mended:</p><ul>{items}</ul>"
 
 
-def _plan(prompt: str, planner: str) -> tuple[Any, str]:
+def _plan(prompt: str, planner: str, aspect: float) -> tuple[Any, str]:
     """The panel of the prompt as text, and what the planner has to say."""
     try:
-        done = plan(prompt, name=_PLANNER if planner == "none" else planner, aspect=1.0, seed=None)
+        done = plan(prompt, name=_PLANNER if planner == "none" else planner, aspect=aspect, seed=None)
     except RanniError as error:
         return gr.update(), f"<p>{html.escape(str(error))}</p>"
     said = [*done.report.notes, *(f"left to the prompt: {words}" for words in done.report.unread)]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from modules import scripts
 
+from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.webui import presets
 from lib_ranni.webui.planning import PLANNERS
@@ -109,7 +110,7 @@ def _confirm(axis: _Axis) -> Callable[[Any, list[Any]], None]:
         known = axis.choices() if axis.choices is not None else None
         for value in values:
             if known is not None and value not in known:
-                raise RuntimeError(f"{_PREFIX}{axis.name}: {value!r} is none of {', '.join(known) or 'none'}")
+                raise RuntimeError(f"{_PREFIX}{axis.name}: {shown(value)} is none of {', '.join(known) or 'none'}")
             if known is None and not axis.low <= value <= axis.high:
                 raise RuntimeError(
                     f"{_PREFIX}{axis.name}: {value} is not in {axis.low:.16g}..{axis.high:.16g}"

@@ -61,6 +61,23 @@ def test_a_request_comes_back_from_its_json(request: Request) -> None:
 
 def test_defaults_are_not_written() -> None:
     assert json.loads(to_json(Request())) == {"version": 1}
+    # Numbers of a page are equal to the defaults, not the same objects.
+    spelled_out: dict[str, Any] = {
+        "guidance": {
+            "mode": "attention",
+            "base_ratio": float("0.2"),
+            "feather": 0,
+            "start": float("0"),
+            "end": 1,
+            "hires": {"enabled": True, "base_ratio": None, "end": float("1.0")},
+        }
+    }
+    assert json.loads(to_json(read(spelled_out).request)) == {"version": 1}
+    spelled_out["guidance"]["hires"]["end"] = 0.5
+    assert json.loads(to_json(read(spelled_out).request)) == {
+        "version": 1,
+        "guidance": {"hires": {"end": 0.5}},
+    }
     assert "\n" not in to_json(Request(panels=(Panel(base="two\nlines"),)))
 
 
@@ -115,6 +132,8 @@ def test_arguments_of_the_tab_and_of_the_api(args: tuple[Any, ...], enabled: boo
         (7, ""),
         ([PANEL], ""),
         ({"panle": PANEL}, "panle"),
+        ({"\u202e\x1b[31m": 1}, "['\\u202e\\x1b[31m']"),
+        ({"guidance": {"\n": 1}}, "guidance['\\n']"),
         ({"version": 2}, "version"),
         ({"enabled": "perhaps"}, "enabled"),
         ({"panel": 7}, "panel"),

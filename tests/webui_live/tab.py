@@ -38,7 +38,13 @@ class Tab:
         ]
         self._function, submit = found[0]
         self._names = [components[i].get("elem_id") or str(i) for i in submit["inputs"]]
-        self._values = [components[i].get("value") for i in submit["inputs"]]
+        # A dropdown for several choices sends a list, though its empty value reads null.
+        self._values = [
+            []
+            if components[i].get("multiselect") and components[i].get("value") is None
+            else components[i].get("value")
+            for i in submit["inputs"]
+        ]
 
     def generate(self, **values: Any) -> Shown:
         """Press Generate with these controls changed, named by their element ids."""

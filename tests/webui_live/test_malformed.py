@@ -93,7 +93,7 @@ def test_typed_into_the_tab_each_warns_and_draws_plain(host: Host) -> None:
         assert "Ranni" not in shown.infotext
 
 
-@pytest.mark.parametrize("name", ["../../config", "..\\x", "/etc/passwd", "a\x00b", "<b>", "CON", "x" * 5000])
+@pytest.mark.parametrize("name", ["../../config", "..\\x", "/etc/passwd", "<b>", "CON", "x" * 5000])
 def test_names_of_kept_panels_are_not_paths(host: Host, name: str) -> None:
     axes = next(s for s in host.get("/sdapi/v1/script-info").json() if s["name"] == "x/y/z plot")["args"][0]
     kept = axes["choices"].index("[Ranni] Kept panel")

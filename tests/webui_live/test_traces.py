@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.webui_live.host import Host, panel
+from tests.webui_live.host import Host, panel, pixels
 
 pytestmark = pytest.mark.usefixtures("recorder")
 
+PLAIN_URL = os.environ.get("RANNI_WEBUI_PLAIN_URL", "")
 HIRES = {"enable_hr": True, "hr_scale": 1.5, "hr_upscaler": "Latent", "denoising_strength": 0.7}
 
 
@@ -62,3 +64,20 @@ def test_idle_it_leaves_the_bits_as_they_are(host: Host, sampler: str, idle: Any
     drawn = host.draw(request=idle, recorder={"latents": True}, **fields)
     assert np.array_equal(drawn.latents, _latent(host, **fields))
     assert drawn.request is None
+
+
+@pytest.mark.skipif(not PLAIN_URL, reason="no WebUI without extensions: set RANNI_WEBUI_PLAIN_URL to one")
+@pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M SDE", "DDIM", "UniPC"])
+@pytest.mark.parametrize("idle", [None, {"panel": {"elements": []}}, [False, {"panel": panel()}]])
+@pytest.mark.parametrize("end", ["one pass", "hires"])
+def test_a_webui_without_it_draws_the_same(host: Host, end: str, idle: Any, sampler: str) -> None:
+    fields = {"sampler_name": sampler, "batch_size": 2, **(HIRES if end == "hires" else {})}
+    fields["prompt"] = "a (red:1.3) circle AND [a blue:a green:0.5] square"
+    host.draw(request={"panel": panel()})
+    drawn = host.draw(request=idle, **fields)
+    other = Host(PLAIN_URL)
+    without = other.draw(**fields)
+    other.close()
+    for ours, theirs in zip(drawn.pictures, without.pictures, strict=True):
+        assert np.array_equal(pixels(ours), pixels(theirs))
+    assert drawn.infotexts == without.infotexts
