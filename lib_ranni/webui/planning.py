@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lib_ranni.errors import InputError
-from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.planner.protocol import Done, Planner, PlanRequest, finish
 
-PLANNERS: dict[str, type[Planner]] = {"builtin": BuiltinPlanner}
+
+def _builtin() -> Planner:
+    # Its vocabulary would cost every start of the WebUI a twentieth of a second.
+    from lib_ranni.planner.builtin.planner import BuiltinPlanner
+
+    return BuiltinPlanner()
+
+
+PLANNERS: dict[str, Callable[[], Planner]] = {"builtin": _builtin}
 
 
 def plan(prompt: str, *, name: str, aspect: float, seed: int | None) -> Done:
