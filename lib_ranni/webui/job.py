@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from modules import errors
@@ -19,6 +20,8 @@ from lib_ranni.webui.pictures import acting, encode_pictures
 from lib_ranni.webui.request import Request
 
 _LOG = logging.getLogger("ranni")
+
+_INNERMOST = "process_images_inner"
 
 PROBLEM = "Ranni problem"
 """Key of an infotext under which an API caller, too, learns why guidance gave up."""
@@ -139,3 +142,16 @@ def of(p: Any) -> Job | None:
     """The job that a processing object follows."""
     job = getattr(p, ATTRIBUTE, None)
     return job if isinstance(job, Job) and job._p is p else None
+
+
+def is_nested() -> bool:
+    """Whether the host is processing a picture within a picture, as ADetailer lets it.
+
+    Read off the call stack: what an extension calls in the midst of a job, and only that, has the host's
+    function on it twice.
+    """
+    frame, found = sys._getframe(), 0
+    while frame is not None and found < 2:
+        found += frame.f_code.co_name == _INNERMOST
+        frame = frame.f_back  # type: ignore[assignment]
+    return found > 1

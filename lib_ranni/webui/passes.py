@@ -42,7 +42,7 @@ class Pass:
         self._encode = encode
         self._on_problem = on_problem
         self._given_up = False
-        self._model: Any = None
+        self._weights: tuple[int, str] | None = None
         self._texts: BatchTexts | None = None
         self._mode: AttentionMode | LatentMode | None = None
         self._watched: Any = None
@@ -92,13 +92,14 @@ class Pass:
     def _follow_model(self) -> None:
         """Guide the model that is loaded now; the refiner may exchange it on the way."""
         self._let_go()
-        self._model = shared.sd_model
-        require_own_attention(self._model)
+        self._weights = _weights()
+        model = shared.sd_model
+        require_own_attention(model)
         self._texts = texts = self._encode()
         if self._mode_name == "latent":
             self._mode = LatentMode(texts)
         else:
-            self._mode = AttentionMode(self._model, texts, self._give_up)
+            self._mode = AttentionMode(model, texts, self._give_up)
 
     def _let_go(self) -> None:
         self._unwatch()
@@ -108,7 +109,7 @@ class Pass:
 
     def _begin_step(self, params: Any) -> None:
         denoiser = params.denoiser
-        if self._model is not shared.sd_model:
+        if self._weights != _weights():
             self._follow_model()
         parts = [len(prompt) for prompt in denoiser.sampler.sampler_extra_args["cond"].batch]
         self._rows = rows = StepRows(parts)
@@ -159,6 +160,12 @@ class Pass:
         else:
             self._watched.forward = self._replaced
         self._watched = None
+
+
+def _weights() -> tuple[int, str]:
+    """Tells loaded weights apart: with one checkpoint in memory the host loads the next into its model."""
+    info = getattr(shared.sd_model, "sd_checkpoint_info", None)
+    return id(shared.sd_model), str(getattr(info, "filename", ""))
 
 
 def current(params: Any) -> Pass | None:

@@ -111,7 +111,8 @@ def read(value: Any) -> Reading:
         problems.add("", f"a request is a JSON object, not {shown(value)}", "ignored")
         return Reading(Request(enabled=False), problems.all())
     for name in sorted(str(key) for key in value if key not in _REQUEST_FIELDS):
-        problems.add(below("", name), "is not a field of a request", f"ignored; known: {_listed(_REQUEST_FIELDS)}")
+        known = f"ignored; known: {_listed(_REQUEST_FIELDS)}"
+        problems.add(below("", name), "is not a field of a request", known)
     version = value.get("version", REQUEST_VERSION)
     if version != REQUEST_VERSION:
         problems.add(

@@ -47,6 +47,8 @@ class RanniScript(scripts.Script):
         setattr(p, jobs.ATTRIBUTE, None)
         for key in (TITLE, jobs.PROBLEM):
             p.extra_generation_params.pop(key, None)
+        if jobs.is_nested() and not settings.guides_nested():
+            return
         reading = read_arguments(args)
         job = jobs.Job(p, reading.request)
         if reading.problems:

@@ -11,6 +11,7 @@ _SECTION = ("ranni", "Ranni")
 
 _MOST_ROWS = "ranni_latent_rows"
 _INFOTEXT = "ranni_infotext"
+_NESTED = "ranni_nested"
 
 
 def add_options() -> None:
@@ -25,6 +26,8 @@ def add_options() -> None:
     shared.opts.add_option(_MOST_ROWS, rows)
     infotext = shared.OptionInfo(True, "Write panel and settings into the infotext", section=_SECTION)
     shared.opts.add_option(_INFOTEXT, infotext.info("without them a picture cannot be made again"))
+    nested = shared.OptionInfo(False, "Guide pictures that are drawn within a picture", section=_SECTION)
+    shared.opts.add_option(_NESTED, nested.info("such as the faces that ADetailer draws anew"))
 
 
 def _value(name: str, default: Any) -> Any:
@@ -43,3 +46,8 @@ def most_rows(images: int, wanted: int) -> int:
 def writes_infotext() -> bool:
     """Whether pictures carry what they were made of."""
     return bool(_value(_INFOTEXT, True))
+
+
+def guides_nested() -> bool:
+    """Whether a picture that an extension draws while another is processed follows the panel too."""
+    return bool(_value(_NESTED, False))

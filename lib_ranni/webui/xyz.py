@@ -110,7 +110,8 @@ def _confirm(axis: _Axis) -> Callable[[Any, list[Any]], None]:
         known = axis.choices() if axis.choices is not None else None
         for value in values:
             if known is not None and value not in known:
-                raise RuntimeError(f"{_PREFIX}{axis.name}: {shown(value)} is none of {', '.join(known) or 'none'}")
+                listed = ", ".join(known) or "none"
+                raise RuntimeError(f"{_PREFIX}{axis.name}: {shown(value)} is none of {listed}")
             if known is None and not axis.low <= value <= axis.high:
                 raise RuntimeError(
                     f"{_PREFIX}{axis.name}: {value} is not in {axis.low:.16g}..{axis.high:.16g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -350,6 +351,29 @@ def test_a_checkpoint_that_changes_on_the_way_is_followed(host: Host, unet: nn.M
     assert torch.allclose(out[3][0], reference(refiner, "attention", 0), atol=1e-4)
     assert left_behind(host, drawing) == []
     assert not any("forward" in m.__dict__ for m in unet.modules())
+
+
+def test_weights_that_are_loaded_into_the_same_model_are_followed(host: Host, unet: nn.Module) -> None:
+    drawing = Drawing(host, asked("attention"))
+    torch.manual_seed(7)
+    refiner = LdmUNet().eval().requires_grad_(False)
+    before = copy.deepcopy(unet.state_dict())
+    model = host.shared.sd_model
+    model.sd_checkpoint_info = SimpleNamespace(filename="first.safetensors")
+
+    def switch(params: Any) -> None:
+        if params.denoiser.step == 2 and model.sd_checkpoint_info.filename == "first.safetensors":
+            unet.load_state_dict(refiner.state_dict())
+            model.sd_checkpoint_info = SimpleNamespace(filename="second.safetensors")
+
+    host.callbacks["cfg_denoiser"].insert(0, switch)
+    try:
+        out = drawing.run()
+    finally:
+        unet.load_state_dict(before)
+    assert drawing.comments == []
+    assert torch.allclose(out[1][0], reference(unet, "attention", 0), atol=1e-4)
+    assert torch.allclose(out[3][0], reference(refiner, "attention", 0), atol=1e-4)
 
 
 class FakeNetworks(ModuleType):

@@ -236,3 +236,18 @@ def test_with_regional_prompter_there_its_pictures_are_left_to_it(host: Host) ->
     params = dict(REGIONAL_PROMPTER)
     host.callbacks["infotext_pasted"][0]("", params)
     assert params == REGIONAL_PROMPTER
+
+
+@pytest.mark.parametrize("guides", [False, True])
+def test_what_is_drawn_within_a_picture_is_left_alone(
+    host: Host, monkeypatch: pytest.MonkeyPatch, guides: bool
+) -> None:
+    def process_images_inner(within: Any) -> Any:
+        return within()
+
+    asked = (True, {"panel": PANEL})
+    outer = process_images_inner(lambda: processed(*asked))
+    assert "Ranni" in outer.extra_generation_params
+    monkeypatch.setattr(host.shared.opts, "ranni_nested", guides, raising=False)
+    inner = process_images_inner(lambda: process_images_inner(lambda: processed(*asked)))
+    assert ("Ranni" in inner.extra_generation_params) is guides

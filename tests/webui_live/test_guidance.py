@@ -128,3 +128,51 @@ def test_regional_prompter_keeps_its_picture_and_is_named(host: Host, mode: str)
     assert "sd-webui-regional-prompter has taken over the cross-attention" in both.infotexts[0]
     guided = host.draw(request=request(mode))
     assert "Ranni problem" not in guided.infotexts[0]
+
+
+def test_a_picture_within_a_picture_is_left_alone(host: Host, recorder: None) -> None:
+    fields = {"recorder": {"draw_within": True}, "steps": 12}
+    usual = host.draw(request=request("attention"), **fields)
+    guided = host.draw(request=request("attention"), override_settings={"ranni_nested": True}, **fields)
+    host.post("/sdapi/v1/options", {"ranni_nested": False})
+    assert lies_apart(guided.pixels, RED, BLUE)
+    assert not lies_apart(usual.pixels, RED, BLUE)
+    assert usual.request is not None
+    assert usual.request == guided.request
+
+
+OPTIMIZATIONS = ("sdp", "sdp-no-mem", "sub-quadratic", "V1", "InvokeAI", "Doggettx", "None")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_attention_of_the_host_draws_the_same(host: Host, recorder: None, mode: str) -> None:
+    asked = {"panel": panel(negative="a square"), "guidance": {"mode": mode, "base_ratio": 0.2}}
+
+    def drawn(name: str) -> np.ndarray:
+        host.post("/sdapi/v1/options", {"cross_attention_optimization": name})
+        return host.draw(request=asked, recorder={"latents": True}, steps=4, height=192).latents
+
+    try:
+        usual = drawn("Automatic")
+        assert {
+            name: float(np.abs(drawn(name) - usual).max()) < 1e-3 for name in OPTIMIZATIONS
+        } == dict.fromkeys(OPTIMIZATIONS, True)
+    finally:
+        host.post("/sdapi/v1/options", {"cross_attention_optimization": "Automatic"})
+
+
+@pytest.mark.parametrize(
+    "neighbour",
+    [
+        {"token_merging_ratio": 0.5},
+        {"hypertile_enable_unet": True, "hypertile_max_depth_unet": 3, "hypertile_max_tile_unet": 64},
+    ],
+)
+def test_beside_what_changes_self_attention(host: Host, neighbour: dict[str, Any]) -> None:
+    fields = {"steps": 12, "width": 256, "height": 256}
+    alone = host.draw(request=request("attention"), **fields)
+    drawn = host.draw(request=request("attention"), override_settings=neighbour, **fields)
+    host.post("/sdapi/v1/options", {"token_merging_ratio": 0.0, "hypertile_enable_unet": False})
+    assert not np.array_equal(drawn.pixels, alone.pixels)
+    assert share(drawn.pixels, RED, LEFT) > share(drawn.pixels, RED, RIGHT) + 0.2
+    assert share(drawn.pixels, BLUE, RIGHT) > share(drawn.pixels, BLUE, LEFT) + 0.2

@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import gc
 import sys
+from contextlib import closing
 from types import FunctionType, MethodType
 from typing import Any
 
 import gradio as gr
-from modules import script_callbacks, scripts, shared
+from modules import processing, script_callbacks, scripts, shared
 
 _WATCHED = ("modules", "ldm", "sgm", "k_diffusion", "scripts")
 
@@ -45,6 +46,30 @@ class Recorder(scripts.Script):
             modules = shared.sd_model.model.diffusion_model.named_modules()
             queries = [module for name, module in modules if name.endswith("attn2.to_q")]
             _at_call(queries[0], asked["fail_in_attention"], _fail)
+
+    def postprocess_image(self, p: Any, image: Any, asked: Any = None, *_: Any) -> None:
+        if not isinstance(asked, dict) or not asked.get("draw_within"):
+            return
+        # What detailers do: a picture of their own, through the same scripts with the same arguments.
+        inner = processing.StableDiffusionProcessingImg2Img(
+            init_images=[image.image],
+            prompt=p.prompt,
+            seed=p.seed,
+            steps=p.steps,
+            cfg_scale=p.cfg_scale,
+            width=p.width,
+            height=p.height,
+            sampler_name=p.sampler_name,
+            denoising_strength=0.9,
+            do_not_save_samples=True,
+            do_not_save_grid=True,
+        )
+        inner.scripts = p.scripts
+        inner.script_args = [*p.script_args]
+        own = inner.script_args.index(asked)
+        inner.script_args[own] = {}
+        with closing(inner):
+            image.image = processing.process_images(inner).images[0]
 
     def post_sample(self, p: Any, ps: Any, *_: Any) -> None:
         if getattr(p, "_recorded", None) is None:
