@@ -14,6 +14,7 @@ from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.webui import api, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
+from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import plan
 from lib_ranni.webui.request import Request, read, read_arguments, to_json
 
@@ -60,6 +61,7 @@ class RanniScript(scripts.Script):
             job.request = xyz.applied(p, job.request)
             if job.request.is_idle:
                 return
+            job.request = _expanded(p, job)
             job.request = _planned(p, job.request)
         except RanniError as error:
             status = 422 if isinstance(error, InputError) else 502
@@ -84,6 +86,18 @@ class RanniScript(scripts.Script):
             job.start_pass()
         except Exception as error:
             job.failed(error)
+
+
+def _expanded(p: Any, job: jobs.Job) -> Request:
+    """The request with the variants in its texts chosen, picture by picture, where Dynamic Prompts is on."""
+    try:
+        expand = expansion(p)
+        if expand is None or not job.request.panels:
+            return job.request
+        return msgspec.structs.replace(job.request, panels=expanded(job.request.panels, p.all_seeds, expand))
+    except Exception as error:
+        job.warn(f"variants in the panel's texts are left as they are: {error}", error)
+        return job.request
 
 
 def _planned(p: Any, request: Request) -> Request:

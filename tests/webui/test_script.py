@@ -251,3 +251,59 @@ def test_what_is_drawn_within_a_picture_is_left_alone(
     monkeypatch.setattr(host.shared.opts, "ranni_nested", guides, raising=False)
     inner = process_images_inner(lambda: process_images_inner(lambda: processed(*asked)))
     assert ("Ranni" in inner.extra_generation_params) is guides
+
+
+class DynamicPrompts:
+    """The part of that extension's script that others can see."""
+
+    args_from, args_to = 1, 3
+
+    def title(self) -> str:
+        return "Dynamic Prompts v2.17.1"
+
+
+def varied(enabled: bool, description: str, images: int = 8, **fields: Any) -> Any:
+    element = {**PANEL["elements"][0], "description": description}
+    asked = {"panel": {"elements": [element, {**element, "id": "e2"}]}}
+    return processed(
+        True,
+        asked,
+        all_prompts=["x"] * images,
+        all_seeds=[100 + n for n in range(images)],
+        scripts=SimpleNamespace(alwayson_scripts=[DynamicPrompts()]),
+        script_args=[None, enabled, False],
+        **fields,
+    )
+
+
+def chosen(p: Any) -> list[list[str]]:
+    found = recorded(p)
+    requests = found if isinstance(found, list) else [found]
+    return [[element["description"] for element in r["panel"]["elements"]] for r in requests]
+
+
+def test_variants_are_chosen_for_each_picture_and_element(host: Host) -> None:
+    p = varied(True, "a {red|green|blue} circle")
+    assert p.comments == []
+    pictures = chosen(p)
+    assert len(pictures) == 8
+    assert {text for texts in pictures for text in texts} == {
+        f"a {c} circle" for c in ("red", "green", "blue")
+    }
+    assert any(first != second for first, second in pictures)
+    assert pictures == chosen(varied(True, "a {red|green|blue} circle"))
+
+
+def test_the_hosts_own_notation_survives_expansion(host: Host) -> None:
+    text = "a [(red:1.2):blue:0.5] circle, <lora:ink:0.8> \\(bold\\) BREAK x"
+    assert chosen(varied(True, text)) == [[text, text]]
+
+
+def test_variants_stay_where_dynamic_prompts_is_off(host: Host) -> None:
+    assert chosen(varied(False, "a {red|blue} circle")) == [["a {red|blue} circle"] * 2]
+
+
+def test_variants_that_cannot_be_read_stay(host: Host) -> None:
+    p = varied(True, "a {red|blue circle")
+    assert chosen(p) == [["a {red|blue circle"] * 2]
+    assert "left as they are" in p.comments[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.webui_live.host import Host, encoded, panel, pixels
+from tests.webui_live.host import Host, encoded, panel, pixels, request_of
 
 MODES = ("attention", "latent")
 
@@ -176,3 +176,23 @@ def test_beside_what_changes_self_attention(host: Host, neighbour: dict[str, Any
     assert not np.array_equal(drawn.pixels, alone.pixels)
     assert share(drawn.pixels, RED, LEFT) > share(drawn.pixels, RED, RIGHT) + 0.2
     assert share(drawn.pixels, BLUE, RIGHT) > share(drawn.pixels, BLUE, LEFT) + 0.2
+
+
+def test_variants_of_dynamic_prompts_are_chosen_for_each_picture(host: Host) -> None:
+    names = host.get("/sdapi/v1/scripts").json()["txt2img"]
+    name = next((found for found in names if found.startswith("dynamic prompts")), None)
+    if name is None:
+        pytest.skip("Dynamic Prompts is not installed in the WebUI")
+    theirs = {"alwayson_scripts": {name: {"args": [True]}}, "batch_size": 4}
+    asked = {"panel": panel("a {red|green|blue|yellow} {circle|star}", "a blue square")}
+    drawn = host.draw(request=asked, prompt="{plain|white|black} background", **theirs)
+    found = [request_of(text) for text in drawn.infotexts]
+    lefts = [r["panel"]["elements"][0]["description"] for r in found if r is not None]
+    assert len(lefts) == 4
+    assert len(set(lefts)) > 1
+    assert not any("{" in text for text in lefts)
+    again = host.draw(request=found[2], prompt=drawn.infotexts[2].split("\n")[0], seed=3)
+    assert np.abs(again.pixels - pixels(drawn.pictures[2])).max() <= 2
+    off = host.draw(request=asked, alwayson_scripts={name: {"args": [False]}})
+    assert off.request is not None
+    assert "{red|green" in off.request["panel"]["elements"][0]["description"]
