@@ -45,3 +45,38 @@ def test_the_panel_follows_the_checkpoint(host: Host, other: str, kind: str, mod
     assert "Ranni problem" not in one.infotexts[0]
     half = drawn(2, end=0.5) if kind == "refiner" else drawn(2, hires={"enabled": False})
     assert np.abs(half.latents - two.latents).max() > 0.01
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "DDIM"])
+@pytest.mark.parametrize("mode", ["attention", "latent"])
+def test_checkpoints_of_every_kind_follow_their_panels(host: Host, mode: str, sampler: str) -> None:
+    """Whatever is installed: SD1, SD2, SDXL; weights that draw nothing serve as well."""
+    current = host.get("/sdapi/v1/options").json()["sd_model_checkpoint"]
+    asked = {"panel": panel(negative="a square"), "guidance": {"mode": mode, "base_ratio": 0.2}}
+    fields = {"steps": 4, "height": 192, "sampler_name": sampler, "recorder": {"latents": True}}
+    alone = {"batch_cond_uncond": False}
+    found = {}
+    try:
+        for model in host.get("/sdapi/v1/sd-models").json():
+            host.post("/sdapi/v1/options", {"sd_model_checkpoint": model["title"]})
+            plain = host.draw(**fields).latents[0]
+            for negative in ("ugly", "ugly, blurry, " * 40):
+                drawn = host.draw(request=asked, batch_size=2, negative_prompt=negative, **fields)
+                single = [
+                    host.draw(
+                        request=asked, seed=seed, negative_prompt=negative, override_settings=alone, **fields
+                    )
+                    for seed in (1, 2)
+                ]
+                expected = np.stack([one.latents[0] for one in single])
+                scale = max(1.0, float(np.abs(expected).max()))
+                name = model["model_name"], len(negative)
+                assert "Ranni problem" not in drawn.infotexts[0], name
+                found[name] = (
+                    bool(np.isfinite(drawn.latents).all()),
+                    bool(np.abs(drawn.latents - expected).max() <= 1e-4 * scale),
+                    bool(np.abs(drawn.latents[0] - plain).max() > 1e-2 * scale),
+                )
+    finally:
+        host.post("/sdapi/v1/options", {"sd_model_checkpoint": current})
+    assert found == dict.fromkeys(found, (True, True, True))
