@@ -81,6 +81,9 @@ class Host:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self._client = httpx.Client(base_url=url, timeout=900)
+        names = self.get("/sdapi/v1/scripts").json()["txt2img"]
+        # It is on unless told otherwise, and would choose among the braces in our texts.
+        self._lively = [name for name in names if name.startswith("dynamic prompts")]
 
     def close(self) -> None:
         self._client.close()
@@ -108,13 +111,14 @@ class Host:
             "sampler_name": "Euler",
             **fields,
         }
-        scripts: dict[str, Any] = {}
+        scripts = {name: {"args": [False]} for name in self._lively}
+        scripts |= body.pop("alwayson_scripts", {})
         if request is not None:
             args = request if isinstance(request, list) else [request]
             scripts["Ranni"] = {"args": args}
         if recorder is not None:
             scripts["Ranni recorder"] = {"args": [recorder]}
-        body.setdefault("alwayson_scripts", {}).update(scripts)
+        body["alwayson_scripts"] = scripts
         return self.post(f"/sdapi/v1/{kind}", body)
 
     def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:

@@ -83,7 +83,8 @@ def test_a_grid_of_modes_and_base_ratios(host: Host) -> None:
         script_args=[mode, "", ["attention", "latent"], ratio, "0, 0.3, 0.6", [], *_NO_THIRD_AXIS, False],
     )
     cells = [request_of(text) for text in drawn.infotexts[1:]]
-    seen = {(c["guidance"].get("mode"), c["guidance"].get("base_ratio")) for c in cells if c is not None}
+    followed = [c["guidance"] for c in cells if c is not None]
+    seen = {(g.get("mode", "attention"), g["base_ratio"]) for g in followed}
     assert seen == {(m, r) for m in ("attention", "latent") for r in (0.0, 0.3, 0.6)}
     pictures = [np.asarray(picture.convert("RGB")).tobytes() for picture in drawn.pictures[1:]]
     assert len(set(pictures)) == 6
