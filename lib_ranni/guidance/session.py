@@ -133,6 +133,7 @@ class GuidanceSession:
         self._rows: tuple[Row | None, ...] | None = None
         self._active: dict[int, tuple[int, ...]] = {}
         self._latent: Grid = (0, 0)
+        self._expected: Grid | None = None
         self._plans: dict[tuple[Any, ...], _Plan] = {}
 
     def __enter__(self) -> GuidanceSession:
@@ -154,15 +155,16 @@ class GuidanceSession:
     ) -> None:
         self._remove()
 
-    def assign(self, rows: Sequence[Row | None], progress: float) -> None:
+    def assign(self, rows: Sequence[Row | None], progress: float, grid: Grid | None = None) -> None:
         """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1).
 
         It holds for that one call. A row of None is left alone, and so is a call that nobody announced.
+        With a `grid`, (h, w) of the latents, a call for another size is an error.
         """
         pictures = {row.image for row in rows if row is not None}
         if strangers := sorted(pictures - set(range(len(self.panels)))):
             raise GuidanceError(f"rows of pictures {strangers} were announced, there are {len(self.panels)}")
-        self._announced = tuple(rows)
+        self._announced, self._expected = tuple(rows), grid
         self._active = {image: self.panels[image].active(progress) for image in pictures}
 
     def _install(self, site: _Site) -> None:
@@ -211,10 +213,11 @@ class GuidanceSession:
         context = args[0] if args else next((kwargs[name] for name in _CONTEXTS if name in kwargs), None)
         if context is None:
             return site.original(x, *args, **kwargs)
-        if len(rows) != len(x):
+        if len(rows) != len(x) or self._expected not in (None, self._latent):
             raise GuidanceError(
-                f"the denoiser was called with {len(x)} rows, {len(rows)} were announced; "
-                "call assign() with the rows of each call"
+                f"the denoiser was called with {len(x)} rows, {len(rows)} were announced, for "
+                f"{self._latent} cells of {self._expected or self._latent}; where a picture is drawn in "
+                "tiles, as by Tiled Diffusion, use latent mode"
             )
         plans = [None if row is None else self._plan(row, site, x) for row in rows]
         if not any(plans):

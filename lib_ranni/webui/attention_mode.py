@@ -41,7 +41,7 @@ class AttentionMode:
         """The calls of a step follow."""
         self._progress = progress
 
-    def begin_call(self, roles: Sequence[Role], cond: Any) -> None:
+    def begin_call(self, roles: Sequence[Role], x: Tensor, cond: Any) -> None:
         """A call with these rows follows; parts after the first act everywhere and are left alone."""
         panels: list[PanelTexts] = []
         rows: list[Row | None] = []
@@ -53,7 +53,7 @@ class AttentionMode:
             rows.append(Row(len(panels), text, role.negative))
             panels.append(self._texts.panel(role.image, text, text))
         self._session.panels = panels
-        self._session.assign(rows, self._progress)
+        self._session.assign(rows, self._progress, (x.shape[-2], x.shape[-1]))
 
     def end_step(self, x_out: Tensor, rows: StepRows) -> None:
         """Nothing: the mix happened inside the UNet."""

@@ -54,7 +54,7 @@ class LatentMode:
             if panel.base not in texts and predictor.replace(rows.base(image), texts[0]):
                 self._stand_ins[image] = texts[0]
 
-    def begin_call(self, roles: Sequence[Role], cond: Any) -> None:
+    def begin_call(self, roles: Sequence[Role], x: Tensor, cond: Any) -> None:
         """Nothing: the host's rows run as they are."""
 
     @property

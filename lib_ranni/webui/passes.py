@@ -133,7 +133,7 @@ class Pass:
             return
         if isinstance(self._mode, LatentMode) and self._mode.is_running:
             return
-        self._mode.begin_call(self._rows.take(len(x)), cond)
+        self._mode.begin_call(self._rows.take(len(x)), x, cond)
 
     def _watch(self, model: Any) -> None:
         """See each call the host makes of what wraps the UNet for a sampler."""

@@ -396,6 +396,18 @@ def test_panels_may_change_between_steps(unet, panel, element):
     assert torch.equal(changed, guided(unet, [right], scale=1.0))
 
 
+def test_a_call_for_a_tile_of_the_picture_is_an_error(unet, two):
+    rows = make_guide("attention", [two], 3.0).rows(0.0, SIZE)
+    with GuidanceSession(unet, [two]) as session:
+        session.assign(rows, 0.0, SIZE)
+        guided_call = call(unet, rows)
+        session.assign(rows, 0.0)
+        assert torch.equal(guided_call, call(unet, rows))
+        session.assign(rows, 0.0, (2 * SIZE[0], SIZE[1]))
+        with pytest.raises(GuidanceError, match="drawn in tiles"):
+            call(unet, rows)
+
+
 def test_with_on_error_the_cause_is_told_once_and_the_call_goes_on_plain(unet, two):
     rows = make_guide("attention", [two], 3.0).rows(0.0, SIZE)
     told: list[Exception] = []

@@ -196,3 +196,19 @@ def test_variants_of_dynamic_prompts_are_chosen_for_each_picture(host: Host) -> 
     off = host.draw(request=asked, alwayson_scripts={name: {"args": [False]}})
     assert off.request is not None
     assert "{red|green" in off.request["panel"]["elements"][0]["description"]
+
+
+@pytest.mark.parametrize("tiles_at_once", [1, 2])
+def test_tiled_diffusion_goes_with_latent_mode(host: Host, tiles_at_once: int) -> None:
+    if "tiled diffusion" not in host.get("/sdapi/v1/scripts").json()["txt2img"]:
+        pytest.skip("Tiled Diffusion is not installed in the WebUI")
+    args = [True, "MultiDiffusion", True, False, 256, 256, 16, 16, 8, tiles_at_once]
+    tiled = {"alwayson_scripts": {"Tiled Diffusion": {"args": args}}, "width": 256, "height": 256}
+    alone = host.draw(**tiled)
+    attention = host.draw(request=request("attention"), **tiled)
+    assert "in tiles, as by Tiled Diffusion, use latent mode" in attention.infotexts[0]
+    assert np.array_equal(alone.pixels, attention.pixels)
+    latent = host.draw(request=request("latent"), steps=12, **tiled)
+    assert "Ranni problem" not in latent.infotexts[0]
+    assert share(latent.pixels, RED, LEFT) > share(latent.pixels, RED, RIGHT) + 0.1
+    assert share(latent.pixels, BLUE, RIGHT) > share(latent.pixels, BLUE, LEFT) + 0.01
