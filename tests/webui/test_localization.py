@@ -1,0 +1,57 @@
+"""Every text that the host's pages show of ours is in every localization, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = sorted((ROOT / "localizations").glob("*.json"))
+KEYWORDS = {"label", "placeholder"}
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """Texts that a call of a component shows: its label, a button's words, an option's name and remark."""
+    for call in ast.walk(node):
+        if not isinstance(call, ast.Call):
+            continue
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        shown = [word.value for word in call.keywords if word.arg in KEYWORDS]
+        position = {"Button": 0, "info": 0, "_slider": 1, "OptionInfo": 1}.get(name)
+        if position is not None and len(call.args) > position:
+            shown.append(call.args[position])
+        yield from (value.value for value in shown if isinstance(value, ast.Constant) and value.value)
+
+
+def texts() -> set[str]:
+    from lib_ranni.webui.request import MODES, OVERLAPS
+
+    found: set[str] = {*MODES, *OVERLAPS, "This panel is not used until it is mended:"}
+    for name in ("tab", "settings"):
+        source = (ROOT / "lib_ranni" / "webui" / f"{name}.py").read_text("utf-8")
+        found |= set(_texts(ast.parse(source)))
+    return found
+
+
+def test_the_texts_are_found() -> None:
+    assert {"Ranni", "Plan the prompt", "Base ratio", "Write panel and settings into the infotext"} <= texts()
+    assert len(texts()) > 20
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
+def test_a_table_has_every_text_and_no_other(table: Path) -> None:
+    entries = json.loads(table.read_text("utf-8"))
+    assert set(entries) == texts()
+    assert all(value.strip() for value in entries.values())
+
+
+def test_there_is_english_and_chinese() -> None:
+    assert [table.stem for table in TABLES] == ["en", "zh_CN"]
+    english = json.loads(TABLES[0].read_text("utf-8"))
+    assert all(key == value for key, value in english.items())
+    chinese = json.loads(TABLES[1].read_text("utf-8"))
+    assert all(any("\u4e00" <= char <= "\u9fff" for char in value) for value in chinese.values())
