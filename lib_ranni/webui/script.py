@@ -173,12 +173,21 @@ def _see_component(component: Any, **kwargs: Any) -> None:
 
 def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
+    # Before the first load the grid's script is there already, and with --nowebui `on_before_ui` is too late.
+    xyz.add_axes()
+    script_callbacks.on_before_ui(_register_all, name="start")
+
+
+def _register_all() -> None:
+    """The rest of the callbacks, once the scripts are loaded.
+
+    To name a callback the host inspects the call stack, which takes it a twentieth of a second for each
+    while a module is being imported, and next to nothing now.
+    """
+    xyz.add_axes()
     script_callbacks.on_cfg_denoiser(_on_cfg_denoiser, name="guidance")
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_after_component(_see_component, name="prompts")
     script_callbacks.on_ui_settings(settings.add_options, name="settings")
     script_callbacks.on_app_started(api.mount, name="api")
-    # With --nowebui the axes of `on_before_ui` come too late, and before the first load xyz is there already.
-    xyz.add_axes()
-    script_callbacks.on_before_ui(xyz.add_axes, name="xyz")

@@ -187,11 +187,11 @@ class Host:
         )
         self._data = data
 
-    def fire(self, name: str, params: Any) -> None:
+    def fire(self, name: str, *params: Any) -> None:
         """Call the callbacks as the host does: what they raise is noted and swallowed."""
         for callback in self.callbacks[name]:
             try:
-                callback(params)
+                callback(*params)
             except Exception as error:
                 self.reported.append(f"{name}: {error!r}")
 

@@ -48,6 +48,7 @@ def host(unet: nn.Module, tmp_path: Path) -> Iterator[Host]:
         from lib_ranni.webui import script
 
         script.register()
+        found.fire("before_ui")
         yield found
 
 

@@ -216,6 +216,7 @@ def test_a_picture_of_regional_prompter_pastes_as_a_panel(host: Host) -> None:
     from lib_ranni.webui import script
 
     script.register()
+    host.fire("before_ui")
     params = dict(REGIONAL_PROMPTER)
     host.callbacks["infotext_pasted"][0]("", params)
     request = json.loads(params["Ranni"])
@@ -231,6 +232,7 @@ def test_with_regional_prompter_there_its_pictures_are_left_to_it(host: Host) ->
     from lib_ranni.webui import script
 
     script.register()
+    host.fire("before_ui")
     theirs = SimpleNamespace(title=lambda: "Regional Prompter")
     modules.scripts.scripts_txt2img.alwayson_scripts.append(theirs)
     params = dict(REGIONAL_PROMPTER)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.webui_live.host import Host, encoded, panel, request_of
+from tests.webui_live.host import Host, encoded, panel, pixels, request_of
 
 BAD_PANELS: list[tuple[Any, str]] = [
     (7, "panel"),
@@ -24,8 +24,9 @@ BAD_PANELS: list[tuple[Any, str]] = [
     ({"aspect": 1e300, "elements": []}, "panel.aspect"),
 ]
 
-# The rest of the grid script's arguments: no third axis, a legend, lone images too, fixed seeds.
-_NO_THIRD_AXIS = (0, "", [], True, True, False, False, False, False, False, 0)
+# The grid script's arguments after its axes: a legend, lone images too, random seeds and sub-grids not.
+_GRID_OPTIONS = (True, True, False, False, False, False, False, 0, False)
+_NO_THIRD_AXIS = (0, "", [], *_GRID_OPTIONS[:-1])
 
 
 @pytest.mark.parametrize(("bad", "path"), BAD_PANELS)
@@ -72,24 +73,36 @@ def test_an_infotext_goes_through_png_info(host: Host) -> None:
     assert np.array_equal(drawn.pixels, again.pixels)
 
 
-def test_a_grid_of_modes_and_base_ratios(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("x", "y", "z"),
+    [
+        (("Mode", ["attention", "latent"]), ("Base ratio", "0, 0.3, 0.6"), None),
+        (("Base ratio", "0, 0.3, 0.6"), ("End", "0.3, 0.6, 1"), None),
+        (("Feather", "0, 0.1"), ("Base ratio", "0.1, 0.5"), ("Mode", ["attention", "latent"])),
+    ],
+)
+def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: Any, y: Any, z: Any) -> None:
     scripts = host.get("/sdapi/v1/script-info").json()
     grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
-    axes = grid["args"][0]["choices"]
-    mode, ratio = axes.index("[Ranni] Mode"), axes.index("[Ranni] Base ratio")
-    drawn = host.draw(
-        request={"panel": panel()},
-        script_name="x/y/z plot",
-        script_args=[mode, "", ["attention", "latent"], ratio, "0, 0.3, 0.6", [], *_NO_THIRD_AXIS, False],
-    )
-    cells = [request_of(text) for text in drawn.infotexts[1:]]
-    followed = [c["guidance"] for c in cells if c is not None]
-    seen = {(g.get("mode", "attention"), g["base_ratio"]) for g in followed}
-    assert seen == {(m, r) for m in ("attention", "latent") for r in (0.0, 0.3, 0.6)}
-    pictures = [np.asarray(picture.convert("RGB")).tobytes() for picture in drawn.pictures[1:]]
-    assert len(set(pictures)) == 6
-    alone = host.draw(request=cells[3])
-    assert np.asarray(alone.pictures[0].convert("RGB")).tobytes() == pictures[3]
+    labels = grid["args"][0]["choices"]
+    axes: list[Any] = []
+    count = 1
+    for axis in (x, y, z):
+        name, values = axis or (None, "")
+        listed = values if isinstance(values, list) else values.split(", ")
+        count *= len(listed)
+        texts = [values, []] if isinstance(values, str) else ["", values]
+        axes += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
+    fields = {"script_name": "x/y/z plot", "script_args": [*axes, *_GRID_OPTIONS]}
+    drawn = host.draw(request={"panel": panel()}, **fields)
+    found = [request_of(text) for text in drawn.infotexts]
+    cells = [n for n, picture in enumerate(drawn.pictures) if picture.size == (128, 128)]
+    assert len(cells) == count
+    assert len({pixels(drawn.pictures[n]).tobytes() for n in cells}) == count
+    assert len({json.dumps(found[n]) for n in cells}) == count
+    for n in cells:
+        alone = host.draw(request=found[n])
+        assert np.array_equal(alone.pixels, pixels(drawn.pictures[n]))
 
 
 @pytest.mark.parametrize(
