@@ -15,11 +15,14 @@ import base64
 import io
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lib_ranni.evaluation.report import summarize, table
 from lib_ranni.evaluation.run import Job, Outcome, run_suite
