@@ -31,7 +31,18 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL"}),
     "webui": (
         {"panel", "planner", "guidance", "sampling", "lora", "evaluation"},
-        {"msgspec", "torch", "numpy", "PIL", "safetensors", "modules", "gradio", "fastapi", "starlette"},
+        {
+            "msgspec",
+            "torch",
+            "numpy",
+            "PIL",
+            "safetensors",
+            "modules",
+            "gradio",
+            "fastapi",
+            "starlette",
+            "dynamicprompts",
+        },
     ),
     "standalone": (
         {"panel", "planner", "guidance", "sampling", "lora", "evaluation"},
