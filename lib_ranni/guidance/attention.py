@@ -95,55 +95,59 @@ def attend(query: Tensor, keys: Keys, heads: int, scale: float | None = None) ->
     return out.transpose(1, 2).reshape(batch, count, channels)
 
 
-def regional_attention(
-    query: Tensor, texts: Sequence[Keys], layout: Layout, heads: int, scale: float | None = None
-) -> Tensor:
+class Arranged(NamedTuple):
+    """A layout with the keys of its texts, laid out once for all steps.
+
+    `groups` are the cropped texts: G neighbors that are as long and act on as many tokens, n of them each,
+    with keys (1 or B, G, L, C). They go into one call of the kernel: small calls keep neither a GPU nor
+    several cores busy.
+    """
+
+    wholes: tuple[tuple[Keys, Tensor | None], ...]
+    groups: tuple[tuple[Keys, int], ...]
+    cells: Tensor
+    picks: tuple[Pick, ...]
+
+
+def arrange(texts: Sequence[Keys], layout: Layout) -> Arranged:
+    """Bring the keys of the texts (1 or B, L, C) into the order in which the layout asks for them."""
+    groups = []
+    for (count, _), group in groupby(layout.counts, key=lambda own: (own[1], texts[own[0]].key.shape)):
+        keys = [texts[text] for text, _ in group]
+        stacked = Keys(torch.stack([k.key for k in keys], 1), torch.stack([k.value for k in keys], 1))
+        groups.append((stacked, count))
+    wholes = tuple((texts[text], share) for text, share in layout.wholes)
+    return Arranged(wholes, tuple(groups), layout.cells, layout.picks)
+
+
+def regional_attention(query: Tensor, arranged: Arranged, heads: int, scale: float | None = None) -> Tensor:
     """(B, N, C) queries, each attending only to the texts that act on its token, to (B, N, C).
 
     Disjoint regions cost together what one text costs. Answers are gathered, never scattered: the sum is
     the same at every run, on any device.
     """
     out: Tensor | None = None
-    for text, share in layout.wholes:
-        out = _add(out, attend(query, texts[text], heads, scale), share)
-    if layout.counts:
-        answers = _cropped_answers(query, texts, layout, heads, scale)
-        for source, share in layout.picks:
+    for keys, share in arranged.wholes:
+        out = _add(out, attend(query, keys, heads, scale), share)
+    if arranged.groups:
+        answers = _cropped_answers(query, arranged, heads, scale)
+        for source, share in arranged.picks:
             out = _add(out, answers.index_select(1, source), share)
     return torch.zeros_like(query) if out is None else out
 
 
-def _cropped_answers(
-    query: Tensor, texts: Sequence[Keys], layout: Layout, heads: int, scale: float | None
-) -> Tensor:
-    """(B, M, C): what the cropped texts answer to the tokens they act on.
-
-    Neighbors that act on as many tokens and are as long go into one call of the kernel: small calls keep
-    neither a GPU nor several cores busy.
-    """
-    questions = query.index_select(1, layout.cells)
+def _cropped_answers(query: Tensor, arranged: Arranged, heads: int, scale: float | None) -> Tensor:
+    """(B, M, C): what the cropped texts answer to the tokens they act on."""
+    batch, _, channels = query.shape
+    questions = query.index_select(1, arranged.cells)
     answers, start = [], 0
-    for (count, _), group in groupby(layout.counts, key=lambda own: (own[1], texts[own[0]].key.shape)):
-        keys = [texts[text] for text, _ in group]
-        end = start + len(keys) * count
-        answers.append(_side_by_side(questions[:, start:end], keys, heads, scale))
-        start = end
+    for keys, count in arranged.groups:
+        texts = keys.key.shape[1]
+        own = Keys(*(part.expand(batch, -1, -1, -1).flatten(0, 1) for part in keys))
+        asked = questions[:, start : start + texts * count].reshape(batch * texts, count, channels)
+        answers.append(attend(asked, own, heads, scale).reshape(batch, texts * count, channels))
+        start += texts * count
     return torch.cat(answers, 1)
-
-
-def _side_by_side(questions: Tensor, keys: Sequence[Keys], heads: int, scale: float | None) -> Tensor:
-    """(B, G * n, C) queries, n of them for each of G equally long texts, to their answers."""
-    if len(keys) == 1:
-        return attend(questions, keys[0], heads, scale)
-    batch, count, channels = questions.shape
-
-    def rows(parts: Sequence[Tensor]) -> Tensor:
-        together = torch.stack([part.expand(batch, -1, -1) for part in parts], 1)
-        return together.flatten(0, 1)
-
-    own = Keys(rows([k.key for k in keys]), rows([k.value for k in keys]))
-    split = questions.reshape(batch * len(keys), -1, channels)
-    return attend(split, own, heads, scale).reshape(batch, count, channels)
 
 
 def _add(out: Tensor | None, part: Tensor, share: Tensor | None) -> Tensor:

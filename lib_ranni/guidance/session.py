@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lib_ranni.errors import GuidanceError
-from lib_ranni.guidance.attention import Keys, Layout, make_layout, regional_attention
+from lib_ranni.guidance.attention import Arranged, Keys, Layout, arrange, make_layout, regional_attention
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.texts import Grid, PanelTexts, Text, merged
 
@@ -35,7 +35,8 @@ def _as_it_is(module: Any, context: Tensor) -> tuple[Tensor, Tensor]:
     return context, context
 
 
-class _Plan(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Plan:
     """What rows of one picture and side attend to on one grid."""
 
     texts: tuple[Text, ...]
@@ -58,6 +59,7 @@ class _Site:
     hook: Callable[..., Tensor] | None = None
     grid: Grid = (0, 0)
     keys: dict[Text, Keys] = field(default_factory=dict)
+    arranged: dict[_Plan, Arranged] = field(default_factory=dict)
 
     @torch.no_grad()
     def keys_of(self, text: Text, like: Tensor) -> Keys:
@@ -70,9 +72,10 @@ class _Site:
 
     def attend(self, x: Tensor, plan: _Plan) -> Tensor:
         """What the module answers to (B, N, C) tokens when they attend as planned."""
-        keys = [self.keys_of(text, x) for text in plan.texts]
+        if plan not in self.arranged:
+            self.arranged[plan] = arrange([self.keys_of(text, x) for text in plan.texts], plan.layout)
         scale = getattr(self.module, "scale", None)
-        mixed = regional_attention(self.module.to_q(x), keys, plan.layout, self.module.heads, scale)
+        mixed = regional_attention(self.module.to_q(x), self.arranged[plan], self.module.heads, scale)
         if not isinstance(self.module.to_out, nn.ModuleList):
             out: Tensor = self.module.to_out(mixed)
             return out
@@ -88,6 +91,7 @@ class _Site:
             else:
                 del self.module.__dict__["forward"]
         self.keys.clear()
+        self.arranged.clear()
 
 
 def find_sites(unet: nn.Module, key_inputs: KeyInputs = _as_it_is) -> list[_Site]:

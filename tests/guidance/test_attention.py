@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lib_ranni.guidance import attention
 from lib_ranni.guidance.attention import (
     Keys,
+    arrange,
     attend,
     make_layout,
     regional_attention,
@@ -31,11 +32,14 @@ def random_maps(texts: int, h: int, w: int, soft: bool, draw: torch.Generator, d
     return (maps / maps.sum(0)).flatten(1)
 
 
-def random_keys(texts: int, batch: int, draw: torch.Generator, dtype: torch.dtype) -> list[Keys]:
-    """Texts of different lengths."""
+def random_keys(
+    texts: int, batch: int, draw: torch.Generator, dtype: torch.dtype, *, alike: bool = False
+) -> list[Keys]:
+    """Texts of different lengths, or all of one."""
 
     def one(n: int) -> torch.Tensor:
-        return torch.randn(batch, 3 + n, CHANNELS, generator=draw, dtype=dtype)
+        length = 3 if alike else 3 + n
+        return torch.randn(batch, length, CHANNELS, generator=draw, dtype=dtype)
 
     return [Keys(one(n), one(n)) for n in range(texts)]
 
@@ -49,15 +53,16 @@ def random_keys(texts: int, batch: int, draw: torch.Generator, dtype: torch.dtyp
     soft=st.booleans(),
     batch=st.integers(1, 3),
     own_keys=st.booleans(),
+    alike=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_fast_equals_reference(seed, texts, h, w, soft, batch, own_keys, dtype):
+def test_fast_equals_reference(seed, texts, h, w, soft, batch, own_keys, alike, dtype):
     draw = torch.Generator().manual_seed(seed)
     maps = random_maps(texts, h, w, soft, draw, dtype)
-    keys = random_keys(texts, batch if own_keys else 1, draw, dtype)
+    keys = random_keys(texts, batch if own_keys else 1, draw, dtype, alike=alike)
     query = torch.randn(batch, h * w, CHANNELS, generator=draw, dtype=dtype)
     before = query.clone()
-    fast = regional_attention(query, keys, make_layout(maps), HEADS)
+    fast = regional_attention(query, arrange(keys, make_layout(maps)), HEADS)
     slow = regional_attention_reference(query, keys, maps, HEADS)
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-5)
     assert torch.equal(query, before)
@@ -72,12 +77,16 @@ def test_attend_is_scaled_dot_product_attention(scale):
     torch.testing.assert_close(attend(query, keys[0], HEADS, scale), wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_queries_are_cropped_to_their_regions(monkeypatch):
-    """Disjoint regions cost together what one text costs: the rule behind the overhead's limit."""
+@pytest.mark.parametrize(("alike", "calls"), [(False, [(2, 16)] * 4 + [(2, 64)]), (True, [(2, 64), (8, 16)])])
+def test_queries_are_cropped_to_their_regions(monkeypatch, alike, calls):
+    """Disjoint regions cost together what one text costs: the rule behind the overhead's limit.
+
+    Equally large ones, with texts of one length, share a call.
+    """
     asked = []
 
     def counting(query, *rest):
-        asked.append(query.shape[1])
+        asked.append(tuple(query.shape[:2]))
         return attend(query, *rest)
 
     monkeypatch.setattr(attention, "attend", counting)
@@ -86,9 +95,12 @@ def test_queries_are_cropped_to_their_regions(monkeypatch):
         maps[1 + n, 16 * n : 16 * (n + 1)] = 0.8
     maps[0] = 0.2
     draw = torch.Generator().manual_seed(0)
-    query = torch.randn(1, 64, CHANNELS, generator=draw)
-    regional_attention(query, random_keys(5, 1, draw, torch.float32), make_layout(maps), HEADS)
-    assert sorted(asked) == [16, 16, 16, 16, 64]
+    query = torch.randn(2, 64, CHANNELS, generator=draw)
+    keys = random_keys(5, 1, draw, torch.float32, alike=alike)
+    out = regional_attention(query, arrange(keys, make_layout(maps)), HEADS)
+    assert sorted(asked) == calls
+    slow = regional_attention_reference(query, keys, maps, HEADS)
+    torch.testing.assert_close(out, slow, atol=1e-5, rtol=1e-5)
 
 
 def test_a_text_that_acts_nowhere_costs_nothing():
@@ -121,7 +133,7 @@ def test_gradients_flow_through_the_mix(dtype):
     maps = random_maps(3, 4, 4, True, draw, dtype)
     keys = random_keys(3, 1, draw, dtype)
     query = torch.randn(1, 16, CHANNELS, generator=draw, dtype=dtype, requires_grad=True)
-    regional_attention(query, keys, make_layout(maps), HEADS).square().sum().backward()
+    regional_attention(query, arrange(keys, make_layout(maps)), HEADS).square().sum().backward()
     fast = query.grad.clone()
     query.grad = None
     regional_attention_reference(query, keys, maps, HEADS).square().sum().backward()

@@ -12,7 +12,13 @@ import torch
 from torch import nn
 
 from lib_ranni.errors import GuidanceError
-from lib_ranni.guidance.attention import Keys, make_layout, regional_attention, regional_attention_reference
+from lib_ranni.guidance.attention import (
+    Keys,
+    arrange,
+    make_layout,
+    regional_attention,
+    regional_attention_reference,
+)
 from lib_ranni.guidance.guides import LatentGuide, PlainGuide, Row
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import Text
@@ -158,7 +164,7 @@ def test_rp_heads_were_halved_in_split_batches():
     draw = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, n, 320, generator=draw) for n in (64, 77, 77))
     maps = torch.ones(1, 64)
-    got = regional_attention(query, [Keys(key, value)], make_layout(maps), 8)
+    got = regional_attention(query, arrange([Keys(key, value)], make_layout(maps)), 8)
     wanted = regional_attention_reference(query, [Keys(key, value)], maps, 8)
     halved = regional_attention_reference(query, [Keys(key, value)], maps, 4)
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
