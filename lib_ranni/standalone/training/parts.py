@@ -14,12 +14,11 @@ from random import Random
 import torch
 from torch import Tensor
 
-from lib_ranni.evaluation.captions import background_text, object_text
+from lib_ranni.evaluation.captions import background_text
 from lib_ranni.evaluation.scenes import Scene
 from lib_ranni.guidance.weights import Mixing, weight_maps
-from lib_ranni.panel.types import Element
 from lib_ranni.standalone.training.architecture import LATENT_SIDE
-from lib_ranni.standalone.training.regions import loose_box, tight_box
+from lib_ranni.standalone.training.regions import element_of_each
 
 BACKGROUNDS = 0.25
 """Share of the rows that hear of the background."""
@@ -30,11 +29,7 @@ def part_captions(scenes: list[Scene], rng: Random) -> tuple[list[str], Tensor]:
     side = (LATENT_SIDE, LATENT_SIDE)
     texts, places = [], []
     for scene in scenes:
-        tight = [tight_box(item) for item in scene.objects]
-        elements = []
-        for slot, item in enumerate(scene.objects):
-            box = loose_box(item, tight[:slot] + tight[slot + 1 :], rng)
-            elements.append(Element(id=f"e{slot}", description=object_text(item, rng), box=box))
+        elements = element_of_each(scene, rng)
         if not elements or rng.random() < BACKGROUNDS:
             texts.append(background_text(scene, rng))
             places.append(weight_maps(elements, Mixing(0.0), side, side)[:1])

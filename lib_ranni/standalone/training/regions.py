@@ -53,7 +53,7 @@ class Regions(NamedTuple):
     maps: dict[int, Tensor]
 
 
-def tight_box(item: SceneObject) -> Box:
+def _tight_box(item: SceneObject) -> Box:
     """An object's bounding square."""
     half = item.size / 2
     box = clamped_box(item.x - half, item.y - half, item.x + half, item.y + half)
@@ -62,9 +62,9 @@ def tight_box(item: SceneObject) -> Box:
     return box
 
 
-def loose_box(item: SceneObject, others: list[Box], rng: Random) -> Box:
+def _loose_box(item: SceneObject, others: list[Box], rng: Random) -> Box:
     """A box around an object, roomier by chance on each side that keeps clear of the others."""
-    box = tight_box(item)
+    box = _tight_box(item)
     for side, sign in (("x0", -1), ("y0", -1), ("x1", 1), ("y1", 1)):
         value = getattr(box, side) + sign * rng.uniform(0, LOOSEST) * item.size
         sides = {name: getattr(box, name) for name in ("x0", "y0", "x1", "y1")}
@@ -72,6 +72,17 @@ def loose_box(item: SceneObject, others: list[Box], rng: Random) -> Box:
         if not any(_meet(wider, other) for other in others):
             box = wider
     return box
+
+
+def element_of_each(scene: Scene, rng: Random) -> list[Element]:
+    """An element for each object: its text, in a box around it that keeps clear of the others."""
+    tight = [_tight_box(item) for item in scene.objects]
+    elements = []
+    for slot, item in enumerate(scene.objects):
+        text = object_text(item, rng)
+        box = _loose_box(item, tight[:slot] + tight[slot + 1 :], rng)
+        elements.append(Element(id=f"e{slot}", description=text, box=box))
+    return elements
 
 
 def _meet(first: Box, second: Box) -> bool:
@@ -88,13 +99,9 @@ def regional_captions(
     maps = {side * side: torch.zeros(len(scenes), 1 + SLOTS, side * side) for side in grids}
     for row, scene in enumerate(scenes):
         bases.append(caption(scene, rng) if rng.random() < 0.1 else background_text(scene, rng))
-        tight = [tight_box(item) for item in scene.objects]
-        elements = []
-        for slot, item in enumerate(scene.objects):
-            text = object_text(item, rng)
-            texts[row, slot] = known.setdefault(text, len(known))
-            box = loose_box(item, tight[:slot] + tight[slot + 1 :], rng)
-            elements.append(Element(id=f"e{slot}", description=text, box=box))
+        elements = element_of_each(scene, rng)
+        for slot, element in enumerate(elements):
+            texts[row, slot] = known.setdefault(element.description, len(known))
         mixing = Mixing(0.0 if rng.random() < 0.7 else rng.uniform(0.0, 0.3))
         for side in grids:
             shares = weight_maps(elements, mixing, (side, side), (LATENT_SIDE, LATENT_SIDE))
