@@ -3,7 +3,7 @@
 The WebUI must run with `--api`, this extension, and the shapes checkpoint loaded. Every prompt of the
 suite's multi-object part is planned once; both sides draw the same panels from the same seeds. With
 `--regional-prompter`, that extension (which must be installed there too) draws the same elements in equal
-columns, and so do we.
+squares, side by side across the middle of the picture, and so do we.
 
     python bench/webui_suite.py --url http://127.0.0.1:7860 --samplers Euler "DPM++ 2M" DDIM UniPC
 """
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
         "--modes", nargs="+", choices=["attention", "latent"], default=["attention", "latent"]
     )
     parser.add_argument("--sides", nargs="+", choices=SIDES)
-    parser.add_argument("--regional-prompter", action="store_true", help="columns, drawn by both extensions")
+    parser.add_argument("--regional-prompter", action="store_true", help="columns of squares, drawn by both extensions")
     parser.add_argument("--limit", type=int, help="only so many prompts, of all categories")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=4)
@@ -83,15 +83,19 @@ def _planned(prompt: str) -> Panel:
 
 
 def _in_columns(prompt: str) -> Panel:
-    """The planned elements from left to right, each in a column of the whole height."""
+    """The planned elements from left to right, in squares that together are as wide as the picture.
+
+    Columns of the whole height would be a trial of the checkpoint instead: it fills a tall box with two
+    objects, whoever tells it the text.
+    """
     panel = _planned(prompt)
     ordered = sorted(panel.elements, key=lambda e: (e.box.x0 + e.box.x1, e.box.y0))
-    share = 1 / max(1, len(ordered))
+    side = 1 / max(1, len(ordered))
+    top = (1 - side) / 2
+    boxes = [Box(n * side, top, min(1, (n + 1) * side), top + side) for n in range(len(ordered))]
     elements = tuple(
-        Element(
-            id=element.id, description=element.description, box=Box(n * share, 0, min(1, (n + 1) * share), 1)
-        )
-        for n, element in enumerate(ordered)
+        Element(id=element.id, description=element.description, box=box)
+        for element, box in zip(ordered, boxes, strict=True)
     )
     return Panel(base=panel.base, elements=elements)
 
@@ -125,10 +129,12 @@ def _ranni(panel: Panel, mode: str) -> dict[str, Any]:
 
 
 def _regional_prompter(panel: Panel, mode: str) -> dict[str, Any]:
-    ratios = ",".join("1" for _ in panel.elements)
+    count = len(panel.elements)
+    band = f"{count - 1},1"
+    ratios = f"{band};2,{','.join('1' * count)};{band}"
     args = [True, False, "Matrix", "Columns", "Mask", "Prompt", ratios, "0", False, False, False]
     args += [mode.capitalize(), [], "0", "0", "0.4", None, "0", "0", False]
-    prompt = " BREAK ".join(element.description for element in panel.elements)
+    prompt = " BREAK ".join([panel.base, *(element.description for element in panel.elements), panel.base])
     return {"prompt": prompt, "alwayson_scripts": {"Regional Prompter": {"args": args}}}
 
 

@@ -25,14 +25,15 @@ _PARTS = ("to_q", "to_k", "to_v", "to_out", "heads")
 _BLOCKS = ".transformer_blocks."
 _CONTEXTS = ("encoder_hidden_states", "context")
 
-KeyInputs = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""(cross-attention module, text (1, L, D)) -> what its `to_k` and its `to_v` are given."""
+Project = Callable[[Any, Text, Tensor], Keys]
+"""(cross-attention module, text, its numbers (1, L, D) as the module takes them) -> key and value."""
 
 OnError = Callable[[Exception], None]
 
 
-def _as_it_is(module: Any, context: Tensor) -> tuple[Tensor, Tensor]:
-    return context, context
+def project(module: Any, text: Text, context: Tensor) -> Keys:
+    """Key and value of a text by the module's own layers."""
+    return Keys(module.to_k(context), module.to_v(context))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class _Site:
     owner: nn.Module
     original: Callable[..., Tensor]
     had_own_forward: bool
-    key_inputs: KeyInputs
+    project: Project
     hook: Callable[..., Tensor] | None = None
     grid: Grid = (0, 0)
     keys: dict[Text, Keys] = field(default_factory=dict)
@@ -65,9 +66,7 @@ class _Site:
     def keys_of(self, text: Text, like: Tensor) -> Keys:
         """Key and value of a text, projected once for as long as the session lasts."""
         if text not in self.keys:
-            context = text.context[None].to(like)
-            for_key, for_value = self.key_inputs(self.module, context)
-            self.keys[text] = Keys(self.module.to_k(for_key), self.module.to_v(for_value))
+            self.keys[text] = self.project(self.module, text, text.context[None].to(like))
         return self.keys[text]
 
     def attend(self, x: Tensor, plan: _Plan) -> Tensor:
@@ -94,7 +93,7 @@ class _Site:
         self.arranged.clear()
 
 
-def find_sites(unet: nn.Module, key_inputs: KeyInputs = _as_it_is) -> list[_Site]:
+def find_sites(unet: nn.Module, project: Project = project) -> list[_Site]:
     """Every cross-attention of a UNet, in its order."""
     sites = []
     for name, module in unet.named_modules():
@@ -102,7 +101,7 @@ def find_sites(unet: nn.Module, key_inputs: KeyInputs = _as_it_is) -> list[_Site
         if not inside_block or not all(hasattr(module, part) for part in _PARTS):
             continue
         owner = unet.get_submodule(name.rsplit(_BLOCKS, 1)[0])
-        sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__, key_inputs))
+        sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__, project))
     if not sites:
         raise GuidanceError(
             "this model has no cross-attention that can be guided (only UNets of Stable Diffusion 1, 2 "
@@ -124,12 +123,12 @@ class GuidanceSession:
         unet: nn.Module,
         panels: Sequence[PanelTexts] = (),
         *,
-        key_inputs: KeyInputs = _as_it_is,
+        project: Project = project,
         on_error: OnError | None = None,
     ) -> None:
         self.panels: Sequence[PanelTexts] = tuple(panels)
         self._unet = unet
-        self._key_inputs = key_inputs
+        self._project = project
         self._on_error = on_error
         self._sites: list[_Site] = []
         self._handles: list[Any] = []
@@ -143,7 +142,7 @@ class GuidanceSession:
     def __enter__(self) -> GuidanceSession:
         if self._sites:
             raise GuidanceError("this guidance session is open already; make a new one for each generation")
-        self._sites = find_sites(self._unet, self._key_inputs)
+        self._sites = find_sites(self._unet, self._project)
         try:
             self._handles.append(self._unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
             self._handles.append(self._unet.register_forward_hook(self._end_call, always_call=True))

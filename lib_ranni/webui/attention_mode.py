@@ -10,9 +10,10 @@ from modules.hypernetworks import hypernetwork
 from torch import Tensor
 
 from lib_ranni.errors import GuidanceError
+from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.session import GuidanceSession
-from lib_ranni.guidance.texts import PanelTexts
+from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.denoising import contexts_of
 from lib_ranni.webui.rows import Role, StepRows
@@ -30,7 +31,7 @@ class AttentionMode:
         self._texts = texts
         self._progress = 0.0
         unet = model.model.diffusion_model
-        self._session = GuidanceSession(unet, key_inputs=_with_hypernetworks, on_error=on_error)
+        self._session = GuidanceSession(unet, project=self._keys, on_error=on_error)
         self._session.__enter__()
 
     def close(self) -> None:
@@ -58,8 +59,9 @@ class AttentionMode:
     def end_step(self, x_out: Tensor, rows: StepRows) -> None:
         """Nothing: the mix happened inside the UNet."""
 
-
-def _with_hypernetworks(module: Any, context: Tensor) -> tuple[Tensor, Tensor]:
-    """What the host's own attention does to a text before it projects it."""
-    for_key, for_value = hypernetwork.apply_hypernetworks(shared.loaded_hypernetworks, context, module)
-    return for_key, for_value
+    def _keys(self, module: Any, text: Text, context: Tensor) -> Keys:
+        """As the host's own attention, hypernetworks included, and with the LoRAs of the text's element."""
+        hypernetworks = shared.loaded_hypernetworks
+        for_key, for_value = hypernetwork.apply_hypernetworks(hypernetworks, context, module)
+        with self._texts.networks.added(self._texts.loras.get(text, ())):
+            return Keys(module.to_k(for_key), module.to_v(for_value))

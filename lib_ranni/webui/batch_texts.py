@@ -10,7 +10,7 @@ from torch import Tensor
 from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.webui.denoising import same_context, unmarked
-from lib_ranni.webui.networks import Loras
+from lib_ranni.webui.networks import ElementNetworks, Loras
 from lib_ranni.webui.pictures import Picture
 
 _MOST_BASES = 16
@@ -20,7 +20,8 @@ _MOST_BASES = 16
 class BatchTexts:
     """Gives the same objects as long as the content stays the same, so that what is made of them is kept."""
 
-    def __init__(self, pictures: Sequence[Picture], mixing: Mixing) -> None:
+    def __init__(self, pictures: Sequence[Picture], mixing: Mixing, networks: ElementNetworks) -> None:
+        self.networks = networks
         self.loras: dict[Text, Loras] = {}
         for picture in pictures:
             self.loras.update(picture.loras_of_texts())

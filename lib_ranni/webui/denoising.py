@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.texts import Text
-from lib_ranni.webui import networks, settings
-from lib_ranni.webui.networks import Loras
+from lib_ranni.webui import settings
+from lib_ranni.webui.networks import ElementNetworks, Loras
 
 _CHUNK = 77
 """Tokens of a text are a multiple of this; ControlNet puts one more in front, to tell its rows apart."""
@@ -38,8 +38,9 @@ def same_context(first: Tensor, second: Tensor) -> bool:
 class Predictor:
     """Runs further rows on the inputs of one step, which `on_cfg_denoiser` announced as `params`."""
 
-    def __init__(self, params: Any, images: int, loras: dict[Text, Loras]) -> None:
+    def __init__(self, params: Any, images: int, loras: dict[Text, Loras], networks: ElementNetworks) -> None:
         self.is_running = False
+        self._networks = networks
         self._loras = loras
         self._params = params
         self._images = images
@@ -63,7 +64,7 @@ class Predictor:
             alike.setdefault((self._loras.get(row.text, ()), len(row.text.context)), []).append(n)
         for (loras, _), same in alike.items():
             most = settings.most_rows(self._images, len(same))
-            with networks.added(loras):
+            with self._networks.added(loras):
                 for start in range(0, len(same), most):
                     call = same[start : start + most]
                     answers = self._call([rows[n] for n in call], [first_rows[n] for n in call])

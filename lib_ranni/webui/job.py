@@ -90,10 +90,10 @@ class Job:
         negatives = [*negatives, *[""] * len(panels)][: len(panels)]
 
         mixing = Mixing(ratio, guidance.feather, guidance.overlap)
-        with_loras = guidance.mode == "latent"
 
         def encode() -> BatchTexts:
-            return BatchTexts(encode_pictures(panels, negatives, span_of(p), with_loras=with_loras), mixing)
+            own = networks.ElementNetworks()
+            return BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
 
         Pass(guidance.mode, encode, self.failed).guard(p.sampler)
 
@@ -116,14 +116,14 @@ class Job:
 
     def _warn_of_networks(self, panels: list[Any]) -> None:
         loras = [lora for elements in panels for element in elements for lora in networks.split(element)[1]]
-        names = ", ".join(sorted({lora.name for lora in loras}))
-        if loras and self.request.guidance.mode == "attention":
+        if absent := set(networks.missing(loras)):
+            self.warn(f"these LoRAs of elements are not there: {', '.join(sorted(absent))}")
+        present = {lora.name for lora in loras} - absent
+        if present and self.request.guidance.mode == "attention":
             self.warn(
-                f"LoRAs of single elements act in latent mode only ({names}); "
-                "in the prompt they act on the whole picture in both modes"
+                f"in attention mode LoRAs of elements ({', '.join(sorted(present))}) act on the element's "
+                "text only: on the text encoder, and on keys and values; latent mode uses them whole"
             )
-        elif absent := networks.missing(loras):
-            self.warn(f"these LoRAs of elements are not there: {', '.join(sorted(set(absent)))}")
 
 
 def _window(p: Any) -> Box | None:

@@ -38,7 +38,8 @@ class LatentMode:
     def begin_step(self, params: Any, rows: StepRows, progress: float) -> None:
         """The rows are assembled. Where a base acts nowhere, its row computes the first region instead."""
         self._progress = progress
-        self._predictor = predictor = Predictor(params, rows.images, self._texts.loras)
+        loras, networks = self._texts.loras, self._texts.networks
+        self._predictor = predictor = Predictor(params, rows.images, loras, networks)
         self._panels = tuple(
             self._texts.panel(
                 image,

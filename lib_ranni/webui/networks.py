@@ -1,8 +1,9 @@
 """LoRAs of single elements, through the host's own Lora extension.
 
 The host knows one set of networks for the whole model and applies it lazily, layer by layer, when a layer
-runs next. So an element's LoRA can act while its own rows run, which latent mode has and attention mode,
-where all regions share one pass, has not.
+runs next. So an element's LoRA acts while something runs that is the element's own: its text through the
+text encoder, in latent mode its rows through the whole UNet, and in attention mode, where all regions share
+one pass, its text through the keys and values of the cross-attention.
 """
 
 from __future__ import annotations
@@ -44,25 +45,35 @@ def missing(loras: Sequence[Lora]) -> list[str]:
     return [lora.name for lora in loras if lora.name not in host.available_network_aliases]
 
 
-@contextmanager
-def added(loras: Loras) -> Iterator[None]:
-    """Load these beside those of the prompt, and only those of the prompt again afterwards."""
-    host = _host()
-    if not loras or host is None:
-        yield
-        return
-    before = [(net.name, net.te_multiplier, net.unet_multiplier, net.dyn_dim) for net in host.loaded_networks]
-    kept = [entry for entry in before if entry[0] not in {lora.name for lora in loras}]
-    _load(host, [*kept, *((lora.name, lora.weight, lora.weight, None) for lora in loras)])
-    try:
-        yield
-    finally:
-        _load(host, before)
+class ElementNetworks:
+    """The LoRAs of the elements of one pass. They come and go at every step; each file is read once."""
 
+    def __init__(self) -> None:
+        self._read: dict[str, Any] = {}
 
-def _load(host: Any, entries: Sequence[tuple[str, float, float, Any]]) -> None:
-    names, te, unet, dyn = ([entry[n] for entry in entries] for n in range(4))
-    host.load_networks(names, te, unet, dyn)
+    @contextmanager
+    def added(self, loras: Loras) -> Iterator[None]:
+        """Load these beside those of the prompt, and only those of the prompt again afterwards."""
+        host = _host()
+        if not loras or host is None:
+            yield
+            return
+        before = [
+            (net.name, net.te_multiplier, net.unet_multiplier, net.dyn_dim) for net in host.loaded_networks
+        ]
+        kept = [entry for entry in before if entry[0] not in {lora.name for lora in loras}]
+        self._load(host, [*kept, *((lora.name, lora.weight, lora.weight, None) for lora in loras)])
+        try:
+            yield
+        finally:
+            self._load(host, before)
+
+    def _load(self, host: Any, entries: Sequence[tuple[str, float, float, Any]]) -> None:
+        names, te, unet, dyn = ([entry[n] for entry in entries] for n in range(4))
+        # The host forgets at once what it read, unless it is told to keep it.
+        host.networks_in_memory.update(self._read)
+        host.load_networks(names, te, unet, dyn)
+        self._read.update({net.name: net for net in host.loaded_networks})
 
 
 def _host() -> Any | None:

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from lib_ranni.guidance.texts import Text
 from lib_ranni.panel.types import Element, Panel, with_fields
-from lib_ranni.webui import networks
 from lib_ranni.webui.encoding import Span, Timeline, encode
-from lib_ranni.webui.networks import Loras
+from lib_ranni.webui.networks import ElementNetworks, Loras, split
 
 
 class Picture(NamedTuple):
@@ -26,7 +25,7 @@ class Picture(NamedTuple):
         return texts, tuple(None if timeline is None else timeline.at(step) for timeline in self.negatives)
 
     def loras_of_texts(self) -> dict[Text, Loras]:
-        """Which LoRAs act while a text's own rows run; texts without any are left out."""
+        """Which LoRAs act on a text, and on its own rows; texts without any are left out."""
         found = {}
         for timelines in (self.texts, self.negatives):
             for timeline, loras in zip(timelines, self.loras, strict=True):
@@ -54,7 +53,7 @@ def acting(panel: Panel, start: float, end: float) -> tuple[Element, ...]:
 
 
 def encode_pictures(
-    panels: Sequence[tuple[Element, ...]], negatives: Sequence[str], span: Span, *, with_loras: bool
+    panels: Sequence[tuple[Element, ...]], negatives: Sequence[str], span: Span, networks: ElementNetworks
 ) -> list[Picture]:
     """The pictures of a batch; `negatives` are their negative prompts. Each text is encoded once.
 
@@ -64,14 +63,13 @@ def encode_pictures(
     for elements, negative in zip(panels, negatives, strict=True):
         texts, opposites = [], []
         for element in elements:
-            words, loras = networks.split(element)
-            loras = loras if with_loras else ()
+            words, loras = split(element)
             texts.append(_Wanted(words, False, loras))
             own = _joined(negative, element.negative) if element.negative or loras else None
             opposites.append(None if own is None else _Wanted(own, True, loras))
         plans.append((elements, texts, opposites))
     every = [wanted for _, texts, opposites in plans for wanted in (*texts, *opposites) if wanted is not None]
-    made = _encoded(list(dict.fromkeys(every)), span)
+    made = _encoded(list(dict.fromkeys(every)), span, networks)
     return [
         Picture(
             elements,
@@ -83,7 +81,7 @@ def encode_pictures(
     ]
 
 
-def _encoded(wanted: Sequence[_Wanted], span: Span) -> dict[_Wanted, Timeline]:
+def _encoded(wanted: Sequence[_Wanted], span: Span, networks: ElementNetworks) -> dict[_Wanted, Timeline]:
     made: dict[_Wanted, Timeline] = {}
     for loras in dict.fromkeys(text.loras for text in wanted):
         with networks.added(loras):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lib_ranni.errors import GuidanceError
+from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import PlainGuide, Row, make_guide
 from lib_ranni.guidance.session import GuidanceSession, find_sites
 from lib_ranni.guidance.texts import Text
@@ -419,12 +420,13 @@ def test_with_on_error_the_cause_is_told_once_and_the_call_goes_on_plain(unet, t
     assert "2 rows, 1 were announced" in str(told[0])
 
 
-def test_key_inputs_change_what_keys_and_values_are_made_of(unet, two):
-    def swapped(module, context):
-        return context, -context
+def test_a_host_may_make_keys_and_values_itself(unet, two):
+    def negated(module, text, context):
+        assert torch.equal(context[0], text.context)
+        return Keys(module.to_k(context), -module.to_v(context))
 
     rows = make_guide("attention", [two], 1.0).rows(0.0, SIZE)
-    with GuidanceSession(unet, [two], key_inputs=swapped) as session:
+    with GuidanceSession(unet, [two], project=negated) as session:
         session.assign(rows, 0.0)
         changed = call(unet, rows)
     assert not torch.allclose(changed, guided(unet, [two], scale=1.0), atol=1e-4)

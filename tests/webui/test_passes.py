@@ -384,6 +384,7 @@ class FakeNetworks(ModuleType):
         super().__init__("networks")
         self.available_network_aliases = {"ink": None, "oil": None}
         self.loaded_networks: list[Any] = []
+        self.networks_in_memory: dict[str, Any] = {}
         self.loads: list[list[str]] = []
 
     def load_networks(self, names: list[str], te: list[float], unet: list[float], dyn: list[Any]) -> None:
@@ -422,14 +423,31 @@ def test_in_latent_mode_a_lora_acts_in_its_element_alone(host: Host, networks: F
     assert drawing.comments == []
 
 
-def test_in_attention_mode_a_lora_of_an_element_is_told_and_left_out(
+def test_in_attention_mode_a_lora_acts_on_its_elements_text_alone(
     host: Host, unet: nn.Module, networks: FakeNetworks
 ) -> None:
+    networks.load_networks(["oil"], [0.5], [0.5], [None])
+    bare = Drawing(host, asked("attention", 0.2, BARE)).run()
+    heard: list[tuple[bool, bool]] = []
+
+    def tell(module: nn.Module, args: Any, out: Tensor) -> Tensor:
+        is_own = len(args[0]) == 1 and any(torch.equal(args[0][0], text) for text in own_texts)
+        heard.append((is_own, [net.name for net in networks.loaded_networks] == ["oil", "ink"]))
+        return out * (1 + networks.loaded_networks[-1].unet_multiplier)
+
+    own_texts = [encoded(words) for words in ("red circle", "fog")]
+    sites = [module.to_v for name, module in unet.named_modules() if name.endswith("attn2")]
+    handles = [to_v.register_forward_hook(tell) for to_v in sites]
     drawing = Drawing(host, asked("attention", 0.2, TAGGED))
     out = drawing.run()
-    assert torch.allclose(out[0][0], reference(unet, "attention", 0, BARE), atol=1e-4)
-    assert "latent mode only (ink)" in drawing.comments[0]
-    assert networks.loads == []
+    for handle in handles:
+        handle.remove()
+    assert (True, True) in heard
+    assert (False, False) in heard
+    assert (False, True) not in heard
+    assert not torch.allclose(out[0][0], bare[0][0], atol=1e-4)
+    assert [net.name for net in networks.loaded_networks] == ["oil"]
+    assert "(ink) act on the element's text only" in drawing.comments[0]
 
 
 def test_a_lora_that_is_not_there_is_told(host: Host, networks: FakeNetworks) -> None:

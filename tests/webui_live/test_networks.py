@@ -78,10 +78,18 @@ def test_in_latent_mode_it_acts_in_its_element_only(
     assert columns.max() < np.ceil(LEFT["x1"] * side)
 
 
-def test_in_attention_mode_an_elements_own_is_left_out(host: Host, lora: str) -> None:
+def test_in_attention_mode_it_acts_on_its_elements_text(host: Host, lora: str) -> None:
+    """The other texts are told apart by who hears them: outside of the box only layers below spread it."""
     usual = _latents(host, _asked("attention"))
     tagged = _latents(host, _asked("attention", f"a red circle <lora:{lora}:1>"))
-    assert np.array_equal(usual, tagged)
+    changed = np.abs(tagged - usual).max(0)
+    side = changed.shape[0]
+    x0, y0, x1, y1 = (round(LEFT[name] * side) for name in ("x0", "y0", "x1", "y1"))
+    inside = changed[y0:y1, x0:x1].mean()
+    assert inside > 0.01
+    assert inside > 3 * changed[:, side // 2 :].mean()
+    everywhere = _latents(host, _asked("attention"), prompt=f"plain background <lora:{lora}:1>")
+    assert not np.array_equal(everywhere, tagged)
 
 
 @pytest.mark.parametrize("mode", ["attention", "latent"])
@@ -91,15 +99,16 @@ def test_the_prompts_own_acts_everywhere(host: Host, lora: str, mode: str) -> No
     assert (changed > 1e-5).mean() > 0.95
 
 
-def test_it_is_gone_afterwards(host: Host, lora: str) -> None:
+@pytest.mark.parametrize("mode", ["attention", "latent"])
+def test_it_is_gone_afterwards(host: Host, lora: str, mode: str) -> None:
     before = _latents(host, None, steps=4)
-    _latents(host, _asked("latent", f"a red circle <lora:{lora}:1>"), steps=4)
+    _latents(host, _asked(mode, f"a red circle <lora:{lora}:1>"), steps=4)
     assert np.array_equal(before, _latents(host, None, steps=4))
     with_prompts = {"prompt": f"plain background <lora:{lora}:0.5>"}
-    global_only = _latents(host, _asked("latent"), steps=4, **with_prompts)
-    both = _latents(host, _asked("latent", f"a red circle <lora:{lora}:1>"), steps=4, **with_prompts)
+    global_only = _latents(host, _asked(mode), steps=4, **with_prompts)
+    both = _latents(host, _asked(mode, f"a red circle <lora:{lora}:1>"), steps=4, **with_prompts)
     assert not np.array_equal(global_only, both)
-    assert np.array_equal(global_only, _latents(host, _asked("latent"), steps=4, **with_prompts))
+    assert np.array_equal(global_only, _latents(host, _asked(mode), steps=4, **with_prompts))
 
 
 def test_one_that_is_not_there_costs_nothing(host: Host, lora: str) -> None:
