@@ -38,7 +38,7 @@ ARRANGED: dict[str, tuple[dict[str, Any], int]] = {
 
 
 def _drawn(host: Host, request: Any, **fields: Any) -> Drawn:
-    asked = {"steps": 4, "width": 128, "height": 192, **fields}
+    asked = {"steps": 3, "width": 128, "height": 192, **fields}
     return host.draw(request=request, recorder={"latents": True}, **asked)
 
 
