@@ -15,6 +15,8 @@ LONG = ", ".join(["ugly", "blurry"] * 45)
 ALONE = {"batch_cond_uncond": False}
 TOLERANCE = 1e-4
 """Largest difference of two latents that are the same."""
+TOLERANCES = {"UniPC": 1.5e-4}
+"""Its third order enlarges what other batch sizes change in the last digit; its latents reach 5."""
 
 # What is asked, and how many pictures of it are drawn at once.
 ARRANGED: dict[str, tuple[dict[str, Any], int]] = {
@@ -58,7 +60,7 @@ def test_a_picture_is_the_same_however_its_rows_are_arranged(
     alone = {**fields, "n_iter": 1, "override_settings": {**fields.get("override_settings", {}), **ALONE}}
     for image, latent in enumerate(together.latents):
         expected = _drawn(host, asked, sampler_name=sampler, seed=1 + image, **alone).latents[0]
-        assert _difference(latent, expected) <= TOLERANCE
+        assert _difference(latent, expected) <= TOLERANCES.get(sampler, TOLERANCE)
     plain = _drawn(host, None, sampler_name=sampler, **alone)
     assert _difference(pixels(together.pictures[0]), plain.pixels) > 20
 

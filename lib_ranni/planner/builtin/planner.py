@@ -11,7 +11,16 @@ from lib_ranni.planner.builtin.chinese import read_chinese
 from lib_ranni.planner.builtin.english import read_english
 from lib_ranni.planner.builtin.layout import Layout, lay_out
 from lib_ranni.planner.builtin.story import Story, Thing
-from lib_ranni.planner.protocol import Done, ElementReady, Event, Failed, PlanRequest, Report
+from lib_ranni.planner.protocol import (
+    Cancelled,
+    Done,
+    ElementReady,
+    Event,
+    Failed,
+    PlanRequest,
+    Report,
+    never,
+)
 
 EMPTY_BASE = ""
 """The base prompt when every word of the prompt has become part of an element."""
@@ -76,7 +85,7 @@ class BuiltinPlanner:
 
     name = "builtin"
 
-    def plan(self, request: PlanRequest) -> Iterator[Event]:
+    def plan(self, request: PlanRequest, cancelled: Cancelled = never) -> Iterator[Event]:
         """Plan a prompt; the last event is `Done`, or `Failed` for an error of ours."""
         try:
             panel, report = _plan(request)
