@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from lib_ranni.errors import EditError, InputError
 from lib_ranni.panel import edits
-from lib_ranni.panel.types import Box, Panel, clamped_box
+from lib_ranni.panel.types import Box, Panel, clamped_box, with_fields
 
 MAX_OPERATIONS = 1000
 
@@ -99,7 +99,22 @@ class Move(Operation, frozen=True):
         return edits.move(panel, self.id, self.by, to=self.to)
 
 
-AnyOperation = Add | Remove | Replace | Attribute | Resize | Move
+class Rebase(Operation, frozen=True):
+    """Another base prompt: background and style of the whole picture."""
+
+    base: str
+
+    def apply(self, panel: Panel) -> Panel:
+        """The panel with this base prompt."""
+        if self.base == panel.base:
+            return panel
+        try:
+            return with_fields(panel, base=self.base, provenance=with_fields(panel.provenance, edited=True))
+        except (ValueError, TypeError) as error:
+            raise EditError(f"this cannot be the base prompt: {error}") from error
+
+
+AnyOperation = Add | Remove | Replace | Attribute | Resize | Move | Rebase
 
 
 def apply(panel: Panel, operations: Sequence[Operation]) -> Panel:

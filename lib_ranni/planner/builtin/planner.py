@@ -6,14 +6,20 @@ import logging
 import re
 from collections.abc import Iterator
 
+from lib_ranni.errors import EditError
+from lib_ranni.panel.diff import diff, sentences
+from lib_ranni.panel.operations import apply
 from lib_ranni.panel.types import MAX_COLORS, MAX_TEXT, Element, Panel, Provenance, clamped_box
 from lib_ranni.planner.builtin.chinese import read_chinese
+from lib_ranni.planner.builtin.colors import COLORS
+from lib_ranni.planner.builtin.editing import read_edit
 from lib_ranni.planner.builtin.english import read_english
 from lib_ranni.planner.builtin.layout import Layout, lay_out
 from lib_ranni.planner.builtin.story import Story, Thing
 from lib_ranni.planner.protocol import (
     Cancelled,
     Done,
+    EditRequest,
     ElementReady,
     Event,
     Failed,
@@ -24,57 +30,6 @@ from lib_ranni.planner.protocol import (
 
 EMPTY_BASE = ""
 """The base prompt when every word of the prompt has become part of an element."""
-
-COLORS = {
-    "red": "#ff0000",
-    "orange": "#ff8000",
-    "yellow": "#ffff00",
-    "green": "#00a000",
-    "blue": "#0000ff",
-    "purple": "#800080",
-    "pink": "#ffc0cb",
-    "brown": "#8b4513",
-    "black": "#000000",
-    "white": "#ffffff",
-    "gray": "#808080",
-    "grey": "#808080",
-    "cyan": "#00ffff",
-    "magenta": "#ff00ff",
-    "violet": "#8f00ff",
-    "turquoise": "#40e0d0",
-    "teal": "#008080",
-    "navy": "#000080",
-    "maroon": "#800000",
-    "beige": "#f5f5dc",
-    "tan": "#d2b48c",
-    "gold": "#ffd700",
-    "golden": "#ffd700",
-    "silver": "#c0c0c0",
-    "bronze": "#cd7f32",
-    "copper": "#b87333",
-    "ivory": "#fffff0",
-    "cream": "#fffdd0",
-    "crimson": "#dc143c",
-    "scarlet": "#ff2400",
-    "indigo": "#4b0082",
-    "lavender": "#e6e6fa",
-    "lilac": "#c8a2c8",
-    "olive": "#808000",
-    "lime": "#bfff00",
-    "coral": "#ff7f50",
-    "peach": "#ffdab9",
-    "salmon": "#fa8072",
-    "khaki": "#f0e68c",
-    "burgundy": "#800020",
-    "mustard": "#ffdb58",
-    "aqua": "#00ffff",
-    "azure": "#007fff",
-    "amber": "#ffbf00",
-    "charcoal": "#36454f",
-    "blond": "#faf0be",
-    "blonde": "#faf0be",
-}
-"""What a color word looks like."""
 
 _HAN = re.compile(r"[㐀-鿿豈-﫿]")
 _log = logging.getLogger(__name__)
@@ -97,6 +52,24 @@ class BuiltinPlanner:
         for element in panel.elements:
             yield ElementReady(element)
         yield Done(panel, report)
+
+    def edit(self, request: EditRequest, cancelled: Cancelled = never) -> Iterator[Event]:
+        """Change a panel as told; the last event is `Done`, whose notes say what changed, or `Failed`."""
+        try:
+            edit = read_edit(request.panel, request.instruction)
+            panel = apply(request.panel, edit.operations)
+        except EditError as error:
+            yield Failed(str(error))
+            return
+        except Exception as error:
+            _log.warning("the built-in planner failed on %r", request.instruction[:200], exc_info=error)
+            reason = f"{type(error).__name__}: {error}"
+            yield Failed(
+                f"the built-in planner failed ({reason}); reword the instruction and report this, please"
+            )
+            return
+        notes = (*sentences(diff(request.panel, panel)), *edit.notes)
+        yield Done(panel, Report(notes=notes))
 
 
 def read_prompt(prompt: str) -> Story:
