@@ -24,7 +24,10 @@ _MAX_LINES = 400
 _LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"panel"}, set()),
     "panel": (set(), {"msgspec", "PIL"}),
-    "planner": ({"panel"}, {"msgspec", "httpx", "httpx_sse", "torch", "transformers", "peft"}),
+    "planner": (
+        {"panel"},
+        {"msgspec", "httpx", "httpx_sse", "torch", "transformers", "peft", "safetensors", "jinja2"},
+    ),
     "guidance": ({"panel"}, {"msgspec", "torch", "numpy"}),
     "sampling": (set(), {"msgspec", "torch"}),
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
@@ -41,6 +44,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "gradio",
             "fastapi",
             "starlette",
+            "anyio",
             "dynamicprompts",
         },
     ),
@@ -54,7 +58,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
 }
 
 # Allowed only inside functions, so that importing the library stays quick and needs none of them.
-_LAZY = {"planner": {"torch", "transformers", "peft"}, "lora": {"peft"}}
+_LAZY = {"planner": {"torch", "transformers", "peft", "safetensors", "jinja2"}, "lora": {"peft"}}
 _LIGHT = ("panel", "planner", "evaluation")
 
 
