@@ -9,7 +9,7 @@ from __future__ import annotations
 import launch
 
 # Import name -> what pip installs. Anything else the extension uses comes with the host.
-_NEEDED = {"msgspec": "msgspec>=0.18.6", "httpx_sse": "httpx-sse>=0.4.0"}
+_NEEDED = {"msgspec": "msgspec>=0.18.6", "httpx_sse": "httpx-sse>=0.4.2"}
 
 for _module, _requirement in _NEEDED.items():
     if not launch.is_installed(_module):

@@ -30,10 +30,22 @@ class Chat(Struct, frozen=True):
 
 
 class Backend(Protocol):
-    """A language model. `model` names it in reports and in the cache."""
+    """A language model."""
 
-    name: str
-    model: str
+    @property
+    def name(self) -> str:
+        """The kind of backend."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model's name, for reports."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells the model from all others, for the cache: its name and where it is."""
+        ...
 
     def stream(self, chat: Chat, cancelled: Cancelled) -> Iterator[str]:
         """The reply, in pieces as they arrive; it ends early, within a second, when the caller cancels.

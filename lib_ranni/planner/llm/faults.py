@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from email.utils import parsedate_to_datetime
 
@@ -28,7 +29,7 @@ def fault_of(
 ) -> PlannerError | PassingFault:
     """The error for a response that is none; `models` are those the server has instead of `model`."""
     state, said = response.status_code, _said(body)
-    if response.is_redirect:
+    if response.has_redirect_location:
         target = httpx.URL(response.headers.get("location", "")).copy_with(query=None)
         return PlannerError(f"{url} sends us on to {target}; put that address in if you trust it")
     if state in (401, 403):
@@ -66,9 +67,11 @@ def _said(body: bytes) -> str:
 def _pause(header: str) -> float | None:
     """The seconds in a Retry-After header, which holds a number or a date."""
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header) if header else None
     except ValueError:
-        pass
+        seconds = None
+    if seconds is not None:
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, TypeError):

@@ -48,6 +48,10 @@ class Key:
         """The text without the key."""
         return text.replace(self._secret, _MASK) if len(self._secret) >= _SHORTEST else text
 
+    def masked_bytes(self, body: bytes) -> bytes:
+        """A body without the key."""
+        return body.replace(self._secret.encode(), _MASK.encode()) if len(self._secret) >= _SHORTEST else body
+
     def masked_pieces(self, pieces: Iterator[str]) -> Iterator[str]:
         """A stream of text without the key, also where it is spread over pieces; only its begin waits."""
         held = ""

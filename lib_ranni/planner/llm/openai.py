@@ -50,6 +50,11 @@ class OpenAIBackend:
         """The model's name; empty until the server's first has been looked up."""
         return self._model
 
+    @property
+    def identity(self) -> str:
+        """The model and the address of its server."""
+        return f"{self._model} at {self.server.url}"
+
     def stream(self, chat: Chat, cancelled: Cancelled) -> Iterator[str]:
         """The reply, in pieces as they arrive; it ends early when the caller cancels.
 
@@ -88,6 +93,8 @@ class OpenAIBackend:
                     yield text
             except httpx.TimeoutException:
                 raise PlannerError(self._silence()) from None
+            except PassingFault as fault:
+                raise PlannerError(f"{fault}; try again") from None
             except (httpx.HTTPError, SSEError) as error:
                 raise PlannerError(
                     f"the reply of {self.server.url} broke off ({cause(error)}); try again"
@@ -100,7 +107,10 @@ class OpenAIBackend:
         timeout = httpx.Timeout(server.read_timeout, connect=server.connect_timeout)
         # Nothing compressed: a small reply must not become a large one in memory.
         headers = {**server.key.header, "Accept-Encoding": "identity"}
-        return httpx.AsyncClient(headers=headers, timeout=timeout, trust_env=not server.is_here)
+        verify = server.url.startswith("https:")
+        return httpx.AsyncClient(
+            headers=headers, timeout=timeout, trust_env=not server.is_here, verify=verify
+        )
 
     async def _within_tries(self, action: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """The action, again after a passing fault, with growing pauses."""
@@ -118,7 +128,7 @@ class OpenAIBackend:
 
     async def _models(self, client: httpx.AsyncClient) -> tuple[str, ...]:
         response = await self._send(client, "GET", "/models")
-        body = await _read(response)
+        body = self.server.key.masked_bytes(await _read(response))
         if response.status_code != 200:
             raise fault_of(self.server.url, response, body)
         return completions.models_of(_decoded(body))
@@ -130,7 +140,7 @@ class OpenAIBackend:
             response = await self._send(client, "POST", "/chat/completions", form.payload(chat, self._model))
             if response.status_code == 200:
                 return response
-            body = await _read(response)
+            body = self.server.key.masked_bytes(await _read(response))
             other = None
             if response.status_code in _FORM_FAULTS:
                 refusal = completions.error_text(_decoded_or_text(body))
@@ -167,7 +177,7 @@ class OpenAIBackend:
             raise PlannerError(
                 f"{self.server.url} cannot be reached within {seconds}; is the address right?"
             ) from None
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, OSError) as error:
             raise PlannerError(
                 f"there is no server at {self.server.url} ({cause(error)}); start it, or correct the address"
             ) from None
@@ -197,12 +207,12 @@ class OpenAIBackend:
                     break
                 if not event.data.strip():
                     continue
-                document = _decoded(event.data.encode("utf-8"))
+                document = _decoded(self.server.key.masked(event.data).encode("utf-8"))
                 text = completions.text_of(document)
                 is_empty, is_cut = is_empty and not text, completions.is_cut(document)
                 yield text
         elif kind in ("application/json", ""):
-            document = _decoded(await _read(response))
+            document = _decoded(self.server.key.masked_bytes(await _read(response)))
             text = completions.text_of(document)
             is_empty, is_cut = not text, completions.is_cut(document)
             yield text
@@ -211,8 +221,11 @@ class OpenAIBackend:
                 f"{self.server.url} answers with {kind} instead of JSON; most addresses end in /v1"
             )
         if is_empty:
-            why = "used all of its tokens before it wrote anything" if is_cut else "wrote nothing"
-            raise PlannerError(f"the model {why}; allow more tokens, or ask another model")
+            if is_cut:
+                raise PlannerError("the model used all of its tokens before it wrote; allow more tokens")
+            raise PlannerError(
+                "the model wrote nothing; the prompt may be too long for it, or try another model"
+            )
 
 
 class _Bounded(httpx.AsyncByteStream):

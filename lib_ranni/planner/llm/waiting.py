@@ -83,7 +83,6 @@ class _Talk:
         try:
             self._task = self._loop.create_task(self._pump())
             self._loop.run_until_complete(self._task)
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         except asyncio.CancelledError:
             pass
         except Exception as problem:
@@ -91,6 +90,8 @@ class _Talk:
         finally:
             with self._lock:
                 self._is_over = True
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            with self._lock:
                 self._loop.close()
             self._arrived.put(_End(error))
 
