@@ -10,7 +10,6 @@ from msgspec import Struct
 from lib_ranni.errors import PlannerError
 from lib_ranni.panel.types import Element, Panel, Seed
 
-
 Cancelled = Callable[[], bool]
 """Whether the caller has lost interest; asked several times a second."""
 
