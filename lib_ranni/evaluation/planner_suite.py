@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from lib_ranni.evaluation.suite import Side, Verdict, on_side
 from lib_ranni.panel.types import Element, Panel
 
+Aspect = Literal["counts", "colors", "positions"]
 Position = Literal["left of", "right of", "above", "below"]
 
 _FILE = Path(__file__).with_name("suite_planner.json")
@@ -61,8 +62,23 @@ class PlannerEntry(Struct, frozen=True):
     only: bool = False
 
 
+class Course(Struct, frozen=True):
+    """How a plan came about: times a model was asked, repairs of its reply, why it was done without it.
+
+    `first_seconds` is when the first element was there; None where none came before the whole plan.
+    """
+
+    asked: int = 0
+    repairs: int = 0
+    fell_back: str = ""
+    first_seconds: float | None = None
+
+
 class PlannerOutcome(Struct, frozen=True):
-    """One panel and the verdict on it; `mode` is the planner's name."""
+    """One panel and the verdict on it; `mode` is the planner's name.
+
+    `aspects`: whether the counts, colors and positions that the entry asks for are right, each on its own.
+    """
 
     entry: PlannerEntry
     mode: str
@@ -70,6 +86,8 @@ class PlannerOutcome(Struct, frozen=True):
     verdict: Verdict
     seconds: float
     iou: float | None = None
+    course: Course = Course()
+    aspects: dict[Aspect, bool] = {}
 
 
 def load_planner_suite(path: Path = _FILE) -> tuple[PlannerEntry, ...]:
@@ -156,19 +174,41 @@ def judge_panel(entry: PlannerEntry, panel: Panel) -> Verdict:
     return Verdict(not problems, tuple(problems))
 
 
+def judge_aspects(entry: PlannerEntry, panel: Panel) -> dict[Aspect, bool]:
+    """Counts whatever the colors, colors whatever the counts, and positions; each where it is asked for."""
+    right: dict[Aspect, bool] = {}
+    kinds = {singular(want.kind.lower()): 0 for want in entry.include}
+    for want in entry.include:
+        kinds[singular(want.kind.lower())] += want.count
+    found = {kind: [e for e in panel.elements if matches(e, Include(kind))] for kind in kinds}
+    right["counts"] = all(len(found[kind]) == count for kind, count in kinds.items())
+    colored = [want for want in entry.include if want.color is not None]
+    if colored:
+        right["colors"] = all(any(matches(e, want) for e in panel.elements) for want in colored)
+    if any(want.position is not None for want in entry.include):
+        each = [[e for e in panel.elements if matches(e, want)] for want in entry.include]
+        names = [want.kind for want in entry.include]
+        misplaced = (_misplaced(want, n, each, names) for n, want in enumerate(entry.include))
+        right["positions"] = all(each) and not any(misplaced)
+    return right
+
+
 def run_planner_suite(
     entries: Sequence[PlannerEntry],
     planner: str,
-    plan: Callable[[str], Panel],
+    plan: Callable[[str], tuple[Panel, Course]],
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> list[PlannerOutcome]:
     """Plan every prompt and judge its panel. `planner` is the name that the figures go under."""
     outcomes = []
     for done, entry in enumerate(entries, 1):
         began = time.perf_counter()
-        panel = plan(entry.prompt)
+        panel, course = plan(entry.prompt)
         seconds = time.perf_counter() - began
-        outcomes.append(PlannerOutcome(entry, planner, panel, judge_panel(entry, panel), seconds))
+        verdict, aspects = judge_panel(entry, panel), judge_aspects(entry, panel)
+        outcomes.append(
+            PlannerOutcome(entry, planner, panel, verdict, seconds, course=course, aspects=aspects)
+        )
         if on_progress is not None:
             on_progress(planner, done, len(entries))
     return outcomes

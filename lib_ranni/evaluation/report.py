@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from lib_ranni.evaluation.planning import PlanningFigures
 from lib_ranni.evaluation.suite import CATEGORIES, MULTI_OBJECT, Categorized, Verdict
 
 
@@ -53,13 +54,14 @@ class ModeSummary(Struct, frozen=True):
     """Shares 0..1 of all-correct pictures by category, and their mean.
 
     `mean` is over the multi-object categories where there are any, else over all; categories weigh the same.
-    `iou` is over the pictures with a layout, None where there are none.
+    `iou` is over the pictures with a layout, None where there are none; `planning` is for planners only.
     """
 
     all_correct: dict[str, float]
     mean: float
     iou: float | None
     seconds_per_image: float
+    planning: PlanningFigures | UnsetType = UNSET
 
 
 class Summary(Struct, frozen=True):

@@ -133,6 +133,11 @@ def move(
     return _placed(panel, element, geometry.moved(element.box, dx, dy))
 
 
+def place(panel: Panel, element_id: str, box: Box) -> Panel:
+    """An element moved and resized in one, into this box."""
+    return _placed(panel, _open_element(panel, element_id), box)
+
+
 def _placed(panel: Panel, element: Element, box: Box) -> Panel:
     """The element in its new box; its keypoints follow, its mask (if any) no longer fits and goes."""
     old = element.box

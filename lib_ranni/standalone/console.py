@@ -15,6 +15,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def say_on(text: str) -> None:
+    """A piece of a line for the person watching."""
+    print(text, end="", file=sys.stderr, flush=True)
+
+
 def show(text: str) -> None:
     """A line of the result."""
     print(text, flush=True)

@@ -16,12 +16,7 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpmpp-2m": ("DPMSolverMultistepScheduler", {}),
     "dpmpp-2m-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
     "dpmpp-2m-sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-    # The WebUI's own defaults, so that the name means the same on both sides. Of this kind (bh1) a last step
-    # to noise zero would be infinite.
-    "unipc": (
-        "UniPCMultistepScheduler",
-        {"solver_order": 3, "solver_type": "bh1", "final_sigmas_type": "sigma_min"},
-    ),
+    "unipc": ("UniPCMultistepScheduler", {}),
     "lcm": ("LCMScheduler", {}),
 }
 """Name -> diffusers class and the settings that differ from the checkpoint's own."""

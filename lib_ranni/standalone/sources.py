@@ -1,4 +1,4 @@
-"""Where a panel comes from on the command line: a prompt, a JSON file, a picture, or standard input."""
+"""Where a panel comes from on the command line: a JSON file, a picture, or standard input."""
 
 from __future__ import annotations
 
@@ -11,29 +11,7 @@ import msgspec
 from lib_ranni.errors import InputError, PanelError
 from lib_ranni.panel.reading import repair
 from lib_ranni.panel.types import Panel
-from lib_ranni.planner.builtin.planner import BuiltinPlanner
-from lib_ranni.planner.protocol import Done, Planner, PlanRequest, finish
 from lib_ranni.standalone.console import say
-
-PLANNERS: dict[str, type[Planner]] = {"builtin": BuiltinPlanner}
-"""Name on the command line -> planner."""
-
-
-def planner(name: str) -> Planner:
-    """The planner of a name. Raises `InputError` for one that does not exist."""
-    if name not in PLANNERS:
-        raise InputError(f"there is no planner {name!r}; choose one of {', '.join(PLANNERS)}")
-    return PLANNERS[name]()
-
-
-def plan(prompt: str, *, name: str = "builtin", aspect: float = 1.0, seed: int | None = None) -> Done:
-    """Plan a prompt, and say what the planner has to say about it."""
-    done = finish(planner(name).plan(PlanRequest(prompt, aspect, seed)))
-    for note in done.report.notes:
-        say(f"note: {note}")
-    if done.report.unread:
-        say("not understood, left to the base prompt: " + "; ".join(done.report.unread))
-    return done
 
 
 def read_text(source: str) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from lib_ranni.evaluation.planner_suite import (
+    Course,
     Include,
     PlannerEntry,
+    judge_aspects,
     judge_panel,
     load_geneval,
     load_planner_suite,
@@ -14,7 +16,8 @@ from lib_ranni.evaluation.planner_suite import (
     run_planner_suite,
     singular,
 )
-from lib_ranni.evaluation.report import summarize
+from lib_ranni.evaluation.planning import planning_figures, planning_table
+from lib_ranni.evaluation.report import as_json, summarize
 from lib_ranni.panel.types import Box, Element, Panel
 
 ENTRIES = load_planner_suite()
@@ -89,13 +92,56 @@ def test_suite_invariants() -> None:
 def test_an_empty_panel_is_never_right() -> None:
     told = []
     outcomes = run_planner_suite(
-        ENTRIES, "none", lambda prompt: Panel(base=prompt), lambda *n: told.append(n)
+        ENTRIES, "none", lambda prompt: (Panel(base=prompt), Course()), lambda *n: told.append(n)
     )
     assert not any(outcome.verdict.correct for outcome in outcomes)
     summary = summarize("planner", outcomes)
     assert summary.modes["none"].mean == 0
     assert summary.modes["none"].iou is None
     assert told[-1] == ("none", len(ENTRIES), len(ENTRIES))
+
+
+@pytest.mark.parametrize(
+    ("things", "counts", "colors", "positions"),
+    [
+        ([("a red bus", LEFT), ("a taxi", RIGHT)], True, True, True),
+        ([("a red bus", RIGHT), ("a taxi", LEFT)], True, True, False),
+        ([("a blue bus", LEFT), ("a taxi", RIGHT)], True, False, False),
+        ([("a red bus", LEFT), ("a taxi", RIGHT), ("a taxi", RIGHT)], False, True, True),
+        ([("a taxi", RIGHT)], False, False, False),
+    ],
+)
+def test_aspects_are_judged_each_on_its_own(
+    things: list[tuple[str, Box]], counts: bool, colors: bool, positions: bool
+) -> None:
+    expected = {"counts": counts, "colors": colors, "positions": positions}
+    assert judge_aspects(PAIR, panel(*things)) == expected
+
+
+def test_what_is_not_asked_for_is_not_judged() -> None:
+    entry = PlannerEntry("t", "counting", "two taxis", (Include("taxi", count=2),))
+    assert judge_aspects(entry, panel(("taxi", LEFT), ("taxi", RIGHT))) == {"counts": True}
+
+
+def test_figures_tell_how_plans_came_about() -> None:
+    courses = iter(
+        [
+            Course(asked=1, first_seconds=0.5),
+            Course(asked=1, repairs=2, first_seconds=1.5),
+            Course(asked=3, first_seconds=2.5),
+            Course(asked=1, fell_back="no server"),
+        ]
+    )
+    right = panel(("a red bus", LEFT), ("a taxi", RIGHT))
+    outcomes = run_planner_suite([PAIR] * 4, "p", lambda _: (right, next(courses)))
+    figures = planning_figures(outcomes)
+    assert (figures.valid, figures.mended, figures.fell_back, figures.asked) == (0.25, 0.5, 0.25, 1.5)
+    assert (figures.counts, figures.colors, figures.positions) == (1.0, 1.0, 1.0)
+    assert figures.first_element_seconds == 1.5
+    text = planning_table("p", figures)
+    assert "fell back" in text
+    assert "25.0 %" in text
+    assert b'"planning"' not in as_json(summarize("planner", outcomes))
 
 
 def test_geneval_rows_load(tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ from lib_ranni.panel.operations import (
     apply,
 )
 from lib_ranni.panel.writing import to_document, to_json
+from lib_ranni.planner.protocol import EditRequest, finish
+from lib_ranni.standalone.arguments import text
 from lib_ranni.standalone.console import say, show, show_json
+from lib_ranni.standalone.planning import add_planner_arguments, planner_from, tell
 from lib_ranni.standalone.sources import load_panel
 
-SUMMARY = "change a panel: add, remove, replace, re-attribute, resize, move"
+SUMMARY = "change a panel: add, remove, replace, re-attribute, resize, move, or as told in words"
 
 
 def register(parser: ArgumentParser) -> None:
@@ -49,6 +52,10 @@ def register(parser: ArgumentParser) -> None:
         "resize", ("ID", "FACTOR"), "grow or shrink around the center: 1.5, or 0.3,0.5 for width,height"
     )
     operation("move", ("ID", "DX,DY"), "shift, in parts of the canvas; @X,Y brings the center there")
+    parser.add_argument(
+        "--tell", metavar="TEXT", help="an instruction in words, carried out after the operations"
+    )
+    add_planner_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="JSON", help="where to write the panel")
     parser.add_argument("--json", action="store_true", help="print panel and changes as JSON")
 
@@ -117,6 +124,10 @@ def run(args: Namespace) -> int:
     """Apply the operations, and say what changed."""
     before = load_panel(args.source)
     after = apply(before, _read(args.operations))
+    if args.tell:
+        done = finish(planner_from(args).edit(EditRequest(after, text(args.tell))))
+        tell(done.report)
+        after = done.panel
     changes = sentences(diff(before, after))
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib_ranni.errors import InputError
+from lib_ranni.errors import InputError, PlannerError
 from lib_ranni.evaluation.contact_sheet import contact_sheet
 from lib_ranni.evaluation.planner_suite import (
+    Course,
     PlannerEntry,
     load_geneval,
     load_planner_suite,
     run_planner_suite,
 )
+from lib_ranni.evaluation.planning import planning_figures, planning_table
 from lib_ranni.evaluation.report import Result, Summary, as_json, summarize, table
 from lib_ranni.evaluation.run import Job, run_suite
 from lib_ranni.evaluation.suite import limited, load_suite
 from lib_ranni.panel.types import Panel
-from lib_ranni.planner.protocol import PlanRequest, finish
+from lib_ranni.planner.protocol import Done, ElementReady, Event, Failed, PlanRequest, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.commands.generate import MODES
 from lib_ranni.standalone.console import progress_bar, say, show
-from lib_ranni.standalone.sources import PLANNERS, planner
+from lib_ranni.standalone.planning import add_planner_arguments, planner_from
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +50,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--modes", type=_modes, default=MODES, metavar="M,M", help=f"some of {','.join(MODES)} (all)"
     )
-    parser.add_argument("--planner", choices=sorted(PLANNERS), default="builtin")
+    add_planner_arguments(parser)
     parser.add_argument(
         "--geneval", type=Path, metavar="JSONL", help="planner suite: rows in GenEval's format instead"
     )
@@ -68,8 +71,11 @@ def register(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the suite, write the report, print the figures."""
     args.out.mkdir(parents=True, exist_ok=True)
-    summary = _planner(args) if args.suite == "planner" else _shapes(args)
-    text = table(summary)
+    if args.suite == "planner":
+        text, summary = _planner(args)
+    else:
+        summary = _shapes(args)
+        text = table(summary)
     (args.out / f"{args.suite}.txt").write_text(text, encoding="utf-8")
     (args.out / f"{args.suite}.json").write_bytes(as_json(summary) + b"\n")
     show(as_json(summary).decode("utf-8") if args.json else text.rstrip())
@@ -77,16 +83,37 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _plan_with(name: str) -> Callable[[str], Panel]:
-    chosen = planner(name)
-    return lambda prompt: finish(chosen.plan(PlanRequest(prompt))).panel
-
-
-def _planner(args: Namespace) -> Summary:
+def _planner(args: Namespace) -> tuple[str, Summary]:
+    """The table and the figures of a planner, its model's conduct included."""
     entries = load_planner_suite() if args.geneval is None else _geneval(args.geneval)
-    results = run_planner_suite(limited(entries, args.limit), args.planner, _plan_with(args.planner))
+    entries, chosen = limited(entries, args.limit), planner_from(args)
+    with progress_bar("eval") as advance:
+        results = run_planner_suite(
+            entries,
+            args.planner,
+            lambda prompt: _followed(chosen.plan(PlanRequest(prompt))),
+            lambda _, done, total: advance(done, total),
+        )
     _write_failures(args.out / "planner-failures.txt", results)
-    return summarize("planner", results)
+    figures = planning_figures(results)
+    summary = summarize("planner", results)
+    modes = {name: msgspec.structs.replace(mode, planning=figures) for name, mode in summary.modes.items()}
+    summary = msgspec.structs.replace(summary, modes=modes)
+    return table(summary) + planning_table(args.planner, figures), summary
+
+
+def _followed(events: Iterator[Event]) -> tuple[Panel, Course]:
+    """The panel at the end, and how it came about."""
+    began, first = time.perf_counter(), None
+    for event in events:
+        if isinstance(event, ElementReady) and first is None:
+            first = time.perf_counter() - began
+        if isinstance(event, Failed):
+            raise PlannerError(event.message)
+        if isinstance(event, Done):
+            report = event.report
+            return event.panel, Course(report.asked, len(report.repairs), report.fallback, first)
+    raise PlannerError("the planner stopped without a result; plan again")
 
 
 def _geneval(path: Path) -> tuple[PlannerEntry, ...]:
@@ -100,7 +127,11 @@ def _geneval(path: Path) -> tuple[PlannerEntry, ...]:
 
 
 def _shapes(args: Namespace) -> Summary:
-    entries, draw = limited(load_suite(), args.limit), _drawer(args)
+    entries, draw, chosen = limited(load_suite(), args.limit), _drawer(args), planner_from(args)
+
+    def plan(prompt: str) -> Panel:
+        return finish(chosen.plan(PlanRequest(prompt))).panel
+
     # One bar over planning and all modes: each goes through the same entries.
     finished: dict[str, int] = {}
     with progress_bar("eval") as advance:
@@ -109,9 +140,7 @@ def _shapes(args: Namespace) -> Summary:
             finished[what] = done
             advance(sum(finished.values()), total * (1 + len(args.modes)))
 
-        outcomes = run_suite(
-            entries, args.modes, draw, _plan_with(args.planner), on_progress, batch=args.batch
-        )
+        outcomes = run_suite(entries, args.modes, draw, plan, on_progress, batch=args.batch)
     contact_sheet(outcomes).save(args.out / "shapes.png", format="PNG")
     _write_failures(args.out / "shapes-failures.txt", outcomes)
     return summarize("shapes", outcomes)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from lib_ranni.errors import InputError
 from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.panel.writing import to_document
+from lib_ranni.planner.protocol import PlanRequest
 from lib_ranni.standalone.arguments import bounded_float, bounded_int, size, text
 from lib_ranni.standalone.console import progress_bar, say, show, show_json
-from lib_ranni.standalone.sources import PLANNERS, load_panel, plan
+from lib_ranni.standalone.planning import add_planner_arguments, plan, planner_from
+from lib_ranni.standalone.sources import load_panel
 
 if TYPE_CHECKING:
     from lib_ranni.standalone.checkpoint import Defaults
@@ -38,7 +40,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="again", type=Path, metavar="PNG", help="draw this picture's request again"
     )
-    parser.add_argument("--planner", choices=sorted(PLANNERS), default="builtin")
+    add_planner_arguments(parser)
     parser.add_argument("--mode", choices=MODES, help="how the model is made to follow the panel")
     parser.add_argument(
         "--base-ratio", type=bounded_float(0, 1), metavar="F", help="share of the base prompt, 0..1"
@@ -134,4 +136,4 @@ def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Requ
 
 
 def _planned(args: Namespace, request: Request) -> Panel:
-    return plan(args.prompt, name=args.planner, aspect=request.width / request.height).panel
+    return plan(planner_from(args), PlanRequest(args.prompt, request.width / request.height)).panel

@@ -11,9 +11,11 @@ from lib_ranni.panel.fonts import text_picture
 from lib_ranni.panel.preview import render
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json
+from lib_ranni.planner.builtin.planner import BuiltinPlanner
+from lib_ranni.planner.protocol import PlanRequest
 from lib_ranni.standalone.commands.plan import describe
 from lib_ranni.standalone.console import progress_bar, say, show
-from lib_ranni.standalone.sources import plan
+from lib_ranni.standalone.planning import plan
 
 SUMMARY = "plan one prompt, draw it plain and guided from the same seed, and lay the pictures side by side"
 
@@ -35,7 +37,7 @@ def run(args: Namespace) -> int:
 
     args.out.mkdir(parents=True, exist_ok=True)
     say(f"prompt: {PROMPT}")
-    panel = plan(PROMPT).panel
+    panel = plan(BuiltinPlanner(), PlanRequest(PROMPT)).panel
     say("planned:\n" + describe(panel))
     checkpoint = load_checkpoint()
     engine = Engine(checkpoint)
