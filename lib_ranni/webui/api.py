@@ -1,7 +1,7 @@
 """REST routes under `/ranni/v1/`: plan, edit, validate and show panels from other programs.
 
 Bodies are read by our own code, so that every fault of a document is told with its path. Nothing here
-touches the model or the GPU, and nothing writes a file.
+touches the diffusion model, and nothing writes a file but a planner's cache.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from lib_ranni.panel.formats import FORMATS, export_panel, import_panel
 from lib_ranni.panel.operations import apply, read_operations
 from lib_ranni.panel.preview import render
 from lib_ranni.panel.problems import Problem, Problems
-from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, PANEL_VERSION, Panel, json_schema
+from lib_ranni.panel.types import PANEL_VERSION, Panel, json_schema
 from lib_ranni.panel.writing import to_document
-from lib_ranni.webui.planning import PLANNERS, plan
+from lib_ranni.webui.api_planning import at_once, edit_run, plan_run, streamed
+from lib_ranni.webui.planning import PLANNERS
 from lib_ranni.webui.request import MODES, REQUEST_VERSION, read_settings
 
 PREFIX = "/ranni/v1"
@@ -102,22 +103,22 @@ def _require_none(problems: Problems) -> None:
         raise _Refused(422, "the body has problems", problems.all())
 
 
-def _plan(body: dict[str, Any]) -> dict[str, Any]:
+def _plan(body: dict[str, Any]) -> Any:
     problems = Problems()
-    prompt = problems.text("prompt", body.get("prompt"), MAX_TEXT)
-    name = problems.text("planner", body.get("planner", "builtin"), 64)
-    aspect = problems.number("aspect", body.get("aspect", 1.0), 0.1, 10.0, 1.0)
-    seed = problems.whole("seed", body.get("seed"), 0, MAX_SEED)
-    if name not in PLANNERS:
-        problems.add("planner", f"there is no planner of this name; choose {', '.join(PLANNERS)}", "none")
+    run = plan_run(body, problems)
+    streams = problems.flag("stream", body.get("stream", False))
     _require_none(problems)
-    done = plan(prompt, name=name, aspect=aspect, seed=seed)
-    report = {"unread": list(done.report.unread), "notes": list(done.report.notes)}
-    return {"panel": to_document(done.panel), "report": report}
+    return streamed(run) if streams else at_once(run)
 
 
-def _edit(body: dict[str, Any]) -> dict[str, Any]:
+def _edit(body: dict[str, Any]) -> Any:
     before = _panel(body)
+    if "instruction" in body:
+        problems = Problems()
+        run = edit_run(body, before, problems)
+        streams = problems.flag("stream", body.get("stream", False))
+        _require_none(problems)
+        return streamed(run, before) if streams else at_once(run, before)
     after = apply(before, read_operations(body.get("operations", [])))
     return {"panel": to_document(after), "changes": sentences(diff(before, after))}
 
@@ -191,13 +192,15 @@ _ROUTES = (
     _Route(
         "plan",
         _plan,
-        "Plan a prompt: the panel, and what of the prompt it does not say.",
+        "Plan a prompt: the panel and a report; with `stream` the events as they come.",
         {"prompt": "a red apple to the left of a green pear", "planner": "builtin", "aspect": 1.0},
     ),
     _Route(
         "edit",
         _edit,
-        "Apply operations to a panel, in order: add, remove, replace, attribute, resize, move.",
+        "Change a panel: by `operations` in order (add, remove, replace, attribute, resize, move, "
+        "rebase), or by an "
+        "`instruction` in words, which a `planner` carries out.",
         {"panel": _EXAMPLE, "operations": [{"op": "move", "id": "e1", "by": [0.1, 0.0]}]},
     ),
     _Route("validate", _validate, "What is wrong with a panel, and the panel mended.", {"panel": _EXAMPLE}),

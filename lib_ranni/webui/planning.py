@@ -1,28 +1,112 @@
-"""The planners that the extension offers, by name."""
+"""The planners that the extension offers, made of the host's settings."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
-from lib_ranni.errors import InputError
-from lib_ranni.planner.protocol import Done, Planner, PlanRequest, finish
+import msgspec
+from modules import shared
+
+from lib_ranni.panel.types import Panel
+from lib_ranni.planner.llm.manner import Manner
+from lib_ranni.planner.llm.servers import Server, server_named
+from lib_ranni.planner.planners import NAMES, Settings, make_planner
+from lib_ranni.planner.protocol import (
+    Cancelled,
+    Done,
+    EditRequest,
+    Planner,
+    PlanRequest,
+    finish,
+    never,
+)
+from lib_ranni.webui import keys, settings
+
+PLANNERS = NAMES
+_LOCAL = "lib_ranni.planner.local.model"
+
+_lock = threading.Lock()
+_kept: dict[str, tuple[Settings, Planner]] = {}
 
 
-def _builtin() -> Planner:
-    # Its vocabulary would cost every start of the WebUI a twentieth of a second.
-    from lib_ranni.planner.builtin.planner import BuiltinPlanner
+def server() -> Server:
+    """The server that the settings name, with its key."""
+    chosen = settings.planning()
+    named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model, environment=os.environ)
+    saved = keys.key_for(named.url)
+    if saved:
+        named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model, key=saved)
+    return msgspec.structs.replace(
+        named, read_timeout=chosen.read_timeout, total_timeout=chosen.total_timeout
+    )
 
-    return BuiltinPlanner()
+
+def planner(name: str) -> Planner:
+    """The planner of a name, the same one for as long as the settings stay. Raises `InputError`."""
+    chosen = settings.planning()
+    wanted = Settings(
+        server=server(),
+        folder=_path(chosen.folder),
+        device=chosen.device,
+        element_lora=_path(chosen.element_lora),
+        box_lora=_path(chosen.box_lora),
+        manner=Manner(chosen.style, chosen.asks_again, chosen.temperature, chosen.max_tokens),
+        prompts=_path(chosen.prompts),
+        cache=keys.folder() / "cache" if chosen.caches else None,
+        falls_back=chosen.falls_back,
+    )
+    with _lock:
+        known = _kept.get(name)
+        if known is None or known[0] != wanted:
+            _kept[name] = known = (wanted, make_planner(name, wanted))
+        return known[1]
 
 
-PLANNERS: dict[str, Callable[[], Planner]] = {"builtin": _builtin}
-
-
-def plan(prompt: str, *, name: str, aspect: float, seed: int | None) -> Done:
+def plan(prompt: str, *, name: str, aspect: float, seed: int | None, cancelled: Cancelled = never) -> Done:
     """Plan a prompt for a canvas of this width / height.
 
     Raises `InputError` for an unknown name and `PlannerError` when the planner fails.
     """
-    if name not in PLANNERS:
-        raise InputError(f"there is no planner {name!r}; choose {', '.join(PLANNERS)}")
-    return finish(PLANNERS[name]().plan(PlanRequest(prompt, min(10.0, max(0.1, aspect)), seed)))
+    return finish(planner(name).plan(request(prompt, aspect, seed), cancelled))
+
+
+def request(prompt: str, aspect: float, seed: int | None) -> PlanRequest:
+    """What a planner is asked for a canvas of this width / height."""
+    return PlanRequest(prompt, min(10.0, max(0.1, aspect)), seed)
+
+
+def edit(panel: Panel, instruction: str, *, name: str, cancelled: Cancelled = never) -> Done:
+    """Change a panel as told. Raises like `plan`."""
+    return finish(planner(name).edit(EditRequest(panel, instruction), cancelled))
+
+
+def interrupted() -> Callable[[], bool]:
+    """Whether the host's Interrupt has been pressed since this call."""
+    state = shared.state
+    if not state.job_count:
+        # The flag of the last job; the next one would take it back in the same way.
+        state.interrupted = False
+    before = state.interrupted
+    return lambda: bool(state.interrupted) and not before
+
+
+def list_models() -> None:
+    """Ask the server that is set for its models, for the settings page."""
+    from lib_ranni.planner.llm.openai import OpenAIBackend
+
+    found = OpenAIBackend(msgspec.structs.replace(server(), total_timeout=15.0, retries=0)).models()
+    settings.list_models(found)
+
+
+def make_room() -> None:
+    """Put language models of this process away: a picture is about to be drawn."""
+    if (local := sys.modules.get(_LOCAL)) is not None:
+        local.offload_all()
+
+
+def _path(text: str) -> Path | None:
+    return Path(text.strip()).expanduser() if text.strip() else None

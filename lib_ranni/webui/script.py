@@ -15,7 +15,7 @@ from lib_ranni.panel.writing import to_document
 from lib_ranni.webui import api, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
-from lib_ranni.webui.planning import plan
+from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
 from lib_ranni.webui.request import Request, read, read_arguments, to_json
 
 TITLE = tab.KEY
@@ -62,7 +62,7 @@ class RanniScript(scripts.Script):
             if job.request.is_idle:
                 return
             job.request = _expanded(p, job)
-            job.request = _planned(p, job.request)
+            job.request = _planned(p, job)
         except RanniError as error:
             status = 422 if isinstance(error, InputError) else 502
             message = f"there is no panel, the picture is drawn without one: {error}"
@@ -100,14 +100,21 @@ def _expanded(p: Any, job: jobs.Job) -> Request:
         return job.request
 
 
-def _planned(p: Any, request: Request) -> Request:
+def _planned(p: Any, job: jobs.Job) -> Request:
     """The request with a panel for each prompt of the job, where it came without one."""
+    request = job.request
     if request.panels or not request.planner.name:
         return request
     asked = request.planner
     made = {}
     for prompt in dict.fromkeys(p.all_prompts):
-        made[prompt] = plan(prompt, name=asked.name, aspect=p.width / p.height, seed=asked.seed).panel
+        done = plan(
+            prompt, name=asked.name, aspect=p.width / p.height, seed=asked.seed, cancelled=interrupted()
+        )
+        if done.report.fallback:
+            job.warn(f"planned without the model: {done.report.fallback}")
+        made[prompt] = done.panel
+    make_room()
     panels = tuple(made[prompt] for prompt in p.all_prompts)
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
 
@@ -189,5 +196,5 @@ def _register_all() -> None:
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_after_component(_see_component, name="prompts")
-    script_callbacks.on_ui_settings(settings.add_options, name="settings")
+    script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
     script_callbacks.on_app_started(api.mount, name="api")

@@ -2,20 +2,137 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import gradio as gr
 from modules import shared
+from msgspec import Struct
+
+from lib_ranni.planner.llm.manner import Style
+from lib_ranni.planner.llm.servers import PRESETS
 
 _SECTION = ("ranni", "Ranni")
+_PLANNER_SECTION = ("ranni_planner", "Ranni: language models")
 
 _MOST_ROWS = "ranni_latent_rows"
 _INFOTEXT = "ranni_infotext"
 _NESTED = "ranni_nested"
 
 
-def add_options() -> None:
-    """Called by the host when it makes its settings."""
+class PlanningOptions(Struct, frozen=True):
+    """What the settings say about language models, by the names of their options after `ranni_`."""
+
+    server: str = "ollama"
+    base_url: str = ""
+    model: str = ""
+    style: Style = "panel"
+    asks_again: int = 2
+    temperature: float = 0.2
+    max_tokens: int = 2048
+    read_timeout: float = 120.0
+    total_timeout: float = 600.0
+    falls_back: bool = True
+    caches: bool = True
+    prompts: str = ""
+    folder: str = ""
+    device: str = "auto"
+    element_lora: str = ""
+    box_lora: str = ""
+
+
+_listed_models: list[str] = []
+
+
+def list_models(names: Sequence[str]) -> None:
+    """Offer these names as models."""
+    _listed_models[:] = names
+
+
+def _model_choices() -> dict[str, Any]:
+    chosen = str(_value("ranni_model", ""))
+    return {"choices": list(dict.fromkeys(["", chosen, *_listed_models])), "allow_custom_value": True}
+
+
+def _range(low: float, high: float, step: float) -> tuple[Any, dict[str, Any]]:
+    return gr.Slider, {"minimum": low, "maximum": high, "step": step}
+
+
+def _choice(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    return gr.Dropdown, {"choices": list(names)}
+
+
+_TEXT: tuple[Any, dict[str, Any]] = (gr.Textbox, {})
+_TICK: tuple[Any, dict[str, Any]] = (gr.Checkbox, {})
+
+
+class _Planning(NamedTuple):
+    """An option as the page shows it."""
+
+    label: str
+    component: Any
+    arguments: Any
+    remark: str
+
+
+_PLANNING: dict[str, _Planning] = {
+    "server": _Planning("Server of the language model", *_choice(tuple(PRESETS)), "OpenAI-compatible"),
+    "base_url": _Planning("Its address", *_TEXT, "empty: the usual one; such as http://192.168.1.5:11434/v1"),
+    "model": _Planning(
+        "Model", gr.Dropdown, _model_choices, "empty: the server's first; refresh to list them"
+    ),
+    "style": _Planning(
+        "How it is asked",
+        *_choice(("panel", "regions")),
+        "panel: boxes as JSON; regions: RPG's way, recaption and split ratio",
+    ),
+    "asks_again": _Planning("Corrections it is asked for", *_range(0, 10, 1), "each costs a reply"),
+    "temperature": _Planning("Temperature", *_range(0, 2, 0.05), ""),
+    "max_tokens": _Planning("Tokens of a reply", *_range(256, 16384, 256), "a model that thinks needs many"),
+    "read_timeout": _Planning("Seconds of silence before giving up", *_range(5, 900, 5), ""),
+    "total_timeout": _Planning("Seconds for a whole reply", *_range(10, 3600, 10), ""),
+    "falls_back": _Planning("Plan without the model where it fails", *_TICK, "the reason is told"),
+    "caches": _Planning("Keep good replies on disk", *_TICK, "the same prompt then costs nothing"),
+    "prompts": _Planning(
+        "Folder of prompt files of your own", *_TEXT, "they stand in for ours of the same name"
+    ),
+    "folder": _Planning("Local model: its folder", *_TEXT, "for the planners local and ranni"),
+    "device": _Planning("Local model: where it runs", *_choice(("auto", "cuda", "cpu")), ""),
+    "element_lora": _Planning("Ranni: LoRA of the element turn", *_TEXT, "path of the file"),
+    "box_lora": _Planning("Ranni: LoRA of the box turn", *_TEXT, "path of the file"),
+}
+"""By the fields of `PlanningOptions`."""
+
+
+def _add_planning_options(refresh: Callable[[], None]) -> None:
+    usual = PlanningOptions()
+    for name, (label, component, arguments, remark) in _PLANNING.items():
+        option = shared.OptionInfo(
+            getattr(usual, name),
+            label,
+            component,
+            arguments,
+            refresh=refresh if name == "model" else None,
+            section=_PLANNER_SECTION,
+        )
+        shared.opts.add_option(f"ranni_{name}", option.info(remark) if remark else option)
+
+
+def planning() -> PlanningOptions:
+    """What is set about language models; where a value is of a wrong kind, the usual one."""
+    usual = PlanningOptions()
+    values = {}
+    for name in PlanningOptions.__struct_fields__:
+        default = getattr(usual, name)
+        value = _value(f"ranni_{name}", default)
+        whole = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+        values[name] = value if whole or type(value) is type(default) else default
+    return PlanningOptions(**values)
+
+
+def add_options(refresh: Callable[[], None]) -> None:
+    """Called when the host makes its settings; `refresh` asks for the models that they offer."""
+    _add_planning_options(refresh)
     rows = shared.OptionInfo(
         0,
         "Latent mode: regions in one call of the UNet",

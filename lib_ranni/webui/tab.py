@@ -16,21 +16,20 @@ import msgspec
 from modules.ui_components import FormRow, InputAccordion
 from PIL import Image
 
-from lib_ranni.errors import RanniError
 from lib_ranni.panel.preview import render
 from lib_ranni.panel.problems import Problem
 from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
-from lib_ranni.webui.planning import PLANNERS, plan
+from lib_ranni.webui import tab_planning
+from lib_ranni.webui.planning import PLANNERS
 from lib_ranni.webui.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
 from lib_ranni.webui.request import read as read_request
+from lib_ranni.webui.tab_planning import PREVIEW_PX, USUAL
 
 KEY = "Ranni"
 """The name under which an infotext holds the request."""
 
-_PREVIEW_PX = 384
-_PLANNER = next(iter(PLANNERS))
 
 # Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
 _COMPOSE = """
@@ -43,15 +42,6 @@ _COMPOSE = """
     if (read !== null) { request.panel = read; }
     else if (planner !== "none") { request.planner = { name: planner }; }
     return [JSON.stringify(request)];
-}
-"""
-
-# Runs in the browser: the width and height sliders may be made after this script.
-_WITH_ASPECT = """
-(prompt, planner) => {
-    const side = (name) => Number(gradioApp().querySelector(`#TAB_${name} input[type=number]`)?.value);
-    const aspect = side("width") / side("height");
-    return [prompt, planner, Number.isFinite(aspect) && aspect > 0 ? aspect : 1];
 }
 """
 
@@ -79,18 +69,18 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
                     placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
                     elem_id=identify("panel"),
                 )
-                with FormRow():
-                    planner = gr.Dropdown(
-                        ["none", *PLANNERS], value=_PLANNER, label="Planner", elem_id=identify("planner")
-                    )
-                    plan_button = gr.Button("Plan the prompt", elem_id=identify("plan"))
+                planner = gr.Dropdown(
+                    ["none", *PLANNERS], value=USUAL, label="Planner", elem_id=identify("planner")
+                )
             with gr.Column(scale=2):
                 preview = gr.Image(
                     label="Preview", interactive=False, type="pil", elem_id=identify("preview"), height=320
                 )
                 status = gr.HTML(elem_id=identify("status"))
+        shown = tab_planning.Shown(panel, preview, status)
+        tab_planning.build(identify, shown, planner, prompt, "img2img" if is_img2img else "txt2img")
         settings = _settings(identify, is_img2img)
-        usual = to_json(Request(planner=Planning(name=_PLANNER)))
+        usual = to_json(Request(planner=Planning(name=USUAL)))
         request = gr.Textbox(usual, visible=False, elem_id=identify("request"))
     controls = [panel, planner, *settings]
     for unsaved in (panel, request):
@@ -98,14 +88,6 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
     for control in controls:
         control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
     panel.change(_look, inputs=[panel], outputs=[preview, status], show_progress=False)
-    if prompt is not None:
-        aspect = gr.Number(1.0, visible=False)
-        plan_button.click(
-            _plan,
-            _js=_WITH_ASPECT.replace("TAB", "img2img" if is_img2img else "txt2img"),
-            inputs=[prompt, planner, aspect],
-            outputs=[panel, status],
-        )
     return Made([enabled, request], _fields(enabled, request, controls))
 
 
@@ -142,7 +124,7 @@ def _look(text: str) -> tuple[Image.Image | None, str]:
     if not text.strip():
         return None, ""
     result = read_panel(text)
-    picture = None if result.panel is None else render(result.panel, _PREVIEW_PX)
+    picture = None if result.panel is None else render(result.panel, PREVIEW_PX)
     return picture, _listed(result.problems)
 
 
@@ -151,17 +133,6 @@ def _listed(problems: tuple[Problem, ...]) -> str:
         return ""
     items = "".join(f"<li>{html.escape(f'{p.path}: {p.message}')}</li>" for p in problems[:20])
     return f"<p>This panel is not used until it is mended:</p><ul>{items}</ul>"
-
-
-def _plan(prompt: str, planner: str, aspect: float) -> tuple[Any, str]:
-    """The panel of the prompt as text, and what the planner has to say."""
-    try:
-        done = plan(prompt, name=_PLANNER if planner == "none" else planner, aspect=aspect, seed=None)
-    except RanniError as error:
-        return gr.update(), f"<p>{html.escape(str(error))}</p>"
-    said = [*done.report.notes, *(f"left to the prompt: {words}" for words in done.report.unread)]
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in said)
-    return panel_to_json(done.panel, indent=2), f"<ul>{items}</ul>" if items else ""
 
 
 def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, Any]]:

@@ -181,7 +181,7 @@ class Host:
         self.shared.__dict__.update(
             sd_model=SimpleNamespace(model=model),
             opts=opts,
-            state=SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False),
+            state=SimpleNamespace(job_count=-1, interrupted=False, skipped=False, stopping_generation=False),
             loaded_hypernetworks=[],
             cmd_opts=SimpleNamespace(api_auth=None),
         )

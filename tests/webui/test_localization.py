@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = sorted((ROOT / "localizations").glob("*.json"))
 KEYWORDS = {"label", "placeholder"}
+POSITIONS = {"Button": (0,), "info": (0,), "_slider": (1,), "OptionInfo": (1,), "_Planning": (0, -1)}
+"""Which arguments of a call are shown."""
 
 
 def _texts(node: ast.AST) -> Iterator[str]:
@@ -21,9 +23,7 @@ def _texts(node: ast.AST) -> Iterator[str]:
             continue
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         shown = [word.value for word in call.keywords if word.arg in KEYWORDS]
-        position = {"Button": 0, "info": 0, "_slider": 1, "OptionInfo": 1}.get(name)
-        if position is not None and len(call.args) > position:
-            shown.append(call.args[position])
+        shown += [call.args[n] for n in POSITIONS.get(name, ()) if len(call.args) > n]
         yield from (value.value for value in shown if isinstance(value, ast.Constant) and value.value)
 
 
@@ -31,7 +31,8 @@ def texts() -> set[str]:
     from lib_ranni.webui.request import MODES, OVERLAPS
 
     found: set[str] = {*MODES, *OVERLAPS, "This panel is not used until it is mended:"}
-    for name in ("tab", "settings"):
+    found |= {"Ranni: language models"}
+    for name in ("tab", "tab_planning", "settings"):
         source = (ROOT / "lib_ranni" / "webui" / f"{name}.py").read_text("utf-8")
         found |= set(_texts(ast.parse(source)))
     return found

@@ -121,7 +121,7 @@ def test_an_unknown_planner(host: Host) -> None:
     with pytest.raises(HTTPException, match="422"):
         p.init()
     p = processed({"planner": {"name": "oracle"}})
-    assert "choose builtin" in p.comments[0]
+    assert "choose one of builtin, " in p.comments[0]
 
 
 def test_a_copy_of_the_processing_object_is_not_guided(host: Host) -> None:
