@@ -68,7 +68,9 @@ def _arguments() -> argparse.Namespace:
         "--modes", nargs="+", choices=["attention", "latent"], default=["attention", "latent"]
     )
     parser.add_argument("--sides", nargs="+", choices=SIDES)
-    parser.add_argument("--regional-prompter", action="store_true", help="columns of squares, drawn by both extensions")
+    parser.add_argument(
+        "--regional-prompter", action="store_true", help="columns of squares, drawn by both extensions"
+    )
     parser.add_argument("--limit", type=int, help="only so many prompts, of all categories")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=4)
