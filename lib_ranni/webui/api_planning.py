@@ -31,6 +31,9 @@ from lib_ranni.webui.planning import PLANNERS, interrupted, planner, request
 
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff")
 
+_UNHELD = {"Content-Encoding": "identity", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Keeps the host's compression, and proxies, from holding events back until there are many."""
+
 Run = Callable[[Cancelled], Iterator[Event]]
 """Starts a planner; the events are those of one plan or edit."""
 
@@ -60,7 +63,7 @@ def at_once(run: Run, before: Panel | None = None) -> dict[str, Any]:
 
 def streamed(run: Run, before: Panel | None = None) -> StreamingResponse:
     """The events of a run as they come: `delta`, `element`, `done`, `failed`. Hanging up cancels it."""
-    return StreamingResponse(_lines(run, before), media_type="text/event-stream")
+    return StreamingResponse(_lines(run, before), headers=_UNHELD, media_type="text/event-stream")
 
 
 async def _lines(run: Run, before: Panel | None) -> AsyncIterator[bytes]:

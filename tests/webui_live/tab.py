@@ -29,7 +29,8 @@ class Tab:
     def __init__(self, host: Host) -> None:
         self._host = host
         config = host.get("/config").json()
-        components = {c["id"]: c["props"] for c in config["components"]}
+        self._config = config
+        self._components = components = {c["id"]: c["props"] for c in config["components"]}
         found = [
             (n, d)
             for n, d in enumerate(config["dependencies"])
@@ -52,7 +53,25 @@ class Tab:
         data[0] = f"task({uuid.uuid4().hex})"
         for name, value in values.items():
             data[self._names.index(name)] = value
-        session = {"session_hash": uuid.uuid4().hex, "fn_index": self._function}
+        return self._shown(self._sent(self._function, data))
+
+    def press(self, button: str, **values: Any) -> dict[str, Any]:
+        """Press a button of ours, its inputs named by the ends of their element ids; what comes back."""
+        whole = {n: props.get("elem_id") or "" for n, props in self._components.items()}
+        found = [
+            (n, d)
+            for n, d in enumerate(self._config["dependencies"])
+            if any(whole.get(target) == f"script_txt2img_ranni_{button}" for target in d["targets"])
+        ]
+        number, dependency = found[0]
+        data = []
+        for component in dependency["inputs"]:
+            name = whole[component].removeprefix("script_txt2img_ranni_")
+            data.append(values.get(name, self._components[component].get("value")))
+        return self._sent(number, data)
+
+    def _sent(self, function: int, data: list[Any]) -> dict[str, Any]:
+        session = {"session_hash": uuid.uuid4().hex, "fn_index": function}
         with connect(f"{self._host.url.replace('http', 'ws', 1)}/queue/join", max_size=None) as socket:
             while True:
                 message = json.loads(socket.recv(timeout=300))
@@ -61,7 +80,8 @@ class Tab:
                 elif message["msg"] == "send_data":
                     socket.send(json.dumps({**session, "data": data}))
                 elif message["msg"] == "process_completed":
-                    return self._shown(message["output"])
+                    output: dict[str, Any] = message["output"]
+                    return output
 
     def _shown(self, output: dict[str, Any]) -> Shown:
         assert "data" in output, output
