@@ -24,17 +24,22 @@ PREVIEW_PX = 384
 USUAL = PLANNERS[0]
 _MOST_UNDONE = 50
 
-# Runs in the browser: the width and height sliders may be made after this script.
-_WITH_ASPECT = """
-(prompt, planner) => {
+# These run in the browser. The last input becomes a name for the page, which the server does not know
+# otherwise; the sliders of width and height may be made after this script.
+_NAMED = """
+(...values) => [...values.slice(0, -1), window.ranniPage ??= Math.random().toString(36).slice(2)]
+"""
+_NAMED_WITH_ASPECT = """
+(prompt, planner, unused, panel, past, page) => {
     const side = (name) => Number(gradioApp().querySelector(`#TAB_${name} input[type=number]`)?.value);
     const aspect = side("width") / side("height");
-    return [prompt, planner, Number.isFinite(aspect) && aspect > 0 ? aspect : 1];
+    return [prompt, planner, Number.isFinite(aspect) && aspect > 0 ? aspect : 1, panel, past,
+        window.ranniPage ??= Math.random().toString(36).slice(2)];
 }
 """
 
 _running: dict[str, threading.Event] = {}
-"""Browser tab -> what its Cancel button sets, while it plans."""
+"""Page -> what its Cancel button sets, while it plans."""
 
 
 class Shown(NamedTuple):
@@ -48,19 +53,20 @@ class Shown(NamedTuple):
 def build(identify: Callable[[str], str], shown: Shown, chosen: Any, prompt: Any | None, tab: str) -> None:
     """The buttons; `chosen` is the planner's dropdown, `prompt` the tab's own prompt box if there is one."""
     past = gr.State([])
+    page = gr.Textbox(visible=False)
     with FormRow():
         plan_button = gr.Button("Plan the prompt", elem_id=identify("plan"))
         cancel = gr.Button("Cancel planning", elem_id=identify("cancel"))
+    told = gr.Textbox(
+        label="Change the panel",
+        placeholder="move the cat to the left, make the second apple green, ...",
+        elem_id=identify("instruction"),
+    )
+    proposal = gr.Textbox(visible=False, elem_id=identify("proposal"))
+    for unsaved in (told, page, proposal):
+        unsaved.do_not_save_to_config = True
     with FormRow():
-        told = gr.Textbox(
-            label="Change the panel",
-            placeholder="move the cat to the left, make the second apple green, ...",
-            elem_id=identify("instruction"),
-        )
         edit = gr.Button("Propose the change", elem_id=identify("edit"))
-    with FormRow():
-        proposal = gr.Textbox(visible=False, elem_id=identify("proposal"))
-        proposal.do_not_save_to_config = True
         accept = gr.Button("Accept", elem_id=identify("accept"))
         reject = gr.Button("Reject", elem_id=identify("reject"))
         undo = gr.Button("Undo", elem_id=identify("undo"))
@@ -69,15 +75,16 @@ def build(identify: Callable[[str], str], shown: Shown, chosen: Any, prompt: Any
         aspect = gr.Number(1.0, visible=False)
         plan_button.click(
             _plan,
-            _js=_WITH_ASPECT.replace("TAB", tab),
-            inputs=[prompt, chosen, aspect, shown.panel, past],
+            _js=_NAMED_WITH_ASPECT.replace("TAB", tab),
+            inputs=[prompt, chosen, aspect, shown.panel, past, page],
             outputs=outputs,
             show_progress=False,
         )
-    cancel.click(_cancel, show_progress=False)
+    cancel.click(_cancel, _js=_NAMED, inputs=[page], show_progress=False)
     edit.click(
         _edit,
-        inputs=[shown.panel, chosen, told],
+        _js=_NAMED,
+        inputs=[shown.panel, chosen, told, page],
         outputs=[proposal, shown.preview, shown.status],
         show_progress=False,
     )
@@ -93,9 +100,9 @@ def build(identify: Callable[[str], str], shown: Shown, chosen: Any, prompt: Any
 
 def _build_key(identify: Callable[[str], str], status: Any) -> None:
     """A key goes to the server once, and never comes back."""
-    with FormRow():
+    with gr.Accordion("Key of the language model's server", open=False):
         key = gr.Textbox(
-            label="Key of the language model's server",
+            show_label=False,
             type="password",
             placeholder="it is kept on this machine and not shown again",
             elem_id=identify("key"),
@@ -106,7 +113,7 @@ def _build_key(identify: Callable[[str], str], status: Any) -> None:
 
 
 def _plan(
-    prompt: str, name: str, aspect: float, panel: str, past: list[str], page: gr.Request
+    prompt: str, name: str, aspect: float, panel: str, past: list[str], page: str
 ) -> Iterator[tuple[Any, ...]]:
     """The panel of the prompt as text; its elements are drawn as they come."""
     name = USUAL if name == "none" else name
@@ -122,7 +129,7 @@ def _plan(
             yield gr.update(), gr.update(), _paragraph(event.message), past
 
 
-def _edit(panel: str, name: str, told: str, page: gr.Request) -> Iterator[tuple[Any, ...]]:
+def _edit(panel: str, name: str, told: str, page: str) -> Iterator[tuple[Any, ...]]:
     """The changed panel as a proposal, and what would change."""
     name = USUAL if name == "none" else name
 
@@ -156,21 +163,21 @@ def _with(past: list[str], panel: str) -> list[str]:
     return [*past, panel][-_MOST_UNDONE:]
 
 
-def _followed(page: gr.Request, run: Callable[[Cancelled], Iterator[Event]]) -> Iterator[Event]:
+def _followed(page: str, run: Callable[[Cancelled], Iterator[Event]]) -> Iterator[Event]:
     """The events of a planner, until the page's Cancel button or the host's Interrupt ends it."""
-    tab, stop, stopped = str(page.session_hash), threading.Event(), interrupted()
-    _running[tab] = stop
+    stop, stopped = threading.Event(), interrupted()
+    _running[page] = stop
     try:
         yield from run(lambda: stop.is_set() or stopped())
     except RanniError as error:
         yield Failed(str(error))
     finally:
-        if _running.get(tab) is stop:
-            del _running[tab]
+        if _running.get(page) is stop:
+            del _running[page]
 
 
-def _cancel(page: gr.Request) -> None:
-    stop = _running.get(str(page.session_hash))
+def _cancel(page: str) -> None:
+    stop = _running.get(page)
     if stop is not None:
         stop.set()
 

@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = sorted((ROOT / "localizations").glob("*.json"))
 KEYWORDS = {"label", "placeholder"}
-POSITIONS = {"Button": (0,), "info": (0,), "_slider": (1,), "OptionInfo": (1,), "_Planning": (0, -1)}
+POSITIONS = {
+    "Accordion": (0,),
+    "Button": (0,),
+    "info": (0,),
+    "_slider": (1,),
+    "OptionInfo": (1,),
+    "_Planning": (0, -1),
+}
 """Which arguments of a call are shown."""
 
 

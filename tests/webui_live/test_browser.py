@@ -90,6 +90,38 @@ def test_plan_then_generate(page: Any) -> None:
     assert found["panel"] == planned
 
 
+def test_a_change_in_words_is_proposed_accepted_and_undone(page: Any) -> None:
+    _switch_on(page)
+    page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
+    page.fill(f"{SCRIPT}_instruction textarea", "make the circle green and remove the square")
+    page.click(f"{SCRIPT}_edit")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('green circle')")
+    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+    page.click(f"{SCRIPT}_reject")
+    page.wait_for_function(f"!document.querySelector('{SCRIPT}_status').innerText.trim()")
+    page.click(f"{SCRIPT}_accept")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('no proposal')")
+    page.click(f"{SCRIPT}_edit")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('green circle')")
+    page.click(f"{SCRIPT}_accept")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('green')")
+    changed = json.loads(page.input_value(f"{SCRIPT}_panel textarea"))
+    assert [e["description"] for e in changed["elements"]] == ["a green circle"]
+    page.click(f"{SCRIPT}_undo")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('square')")
+    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+
+
+def test_an_instruction_that_is_not_understood_is_told(page: Any) -> None:
+    _switch_on(page)
+    page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
+    page.fill(f"{SCRIPT}_instruction textarea", "<img src=x onerror=hacked=1> the zebra")
+    page.click(f"{SCRIPT}_edit")
+    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('circle')")
+    assert page.evaluate("window.hacked") is None
+    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+
+
 def test_controls_reach_the_picture(page: Any) -> None:
     _switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
