@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import gradio as gr
 import msgspec
 from modules import shared
 
+from lib_ranni.errors import RanniError
 from lib_ranni.panel.types import Panel
 from lib_ranni.planner.llm.manner import Manner
 from lib_ranni.planner.llm.servers import Server, server_named
@@ -95,11 +97,14 @@ def interrupted() -> Callable[[], bool]:
 
 
 def list_models() -> None:
-    """Ask the server that is set for its models, for the settings page."""
+    """Ask the server that is set for its models, for the settings page; what is wrong is shown there."""
     from lib_ranni.planner.llm.openai import OpenAIBackend
 
-    found = OpenAIBackend(msgspec.structs.replace(server(), total_timeout=15.0, retries=0)).models()
-    settings.list_models(found)
+    try:
+        asked = msgspec.structs.replace(server(), connect_timeout=5.0, read_timeout=15.0, retries=0)
+        settings.list_models(OpenAIBackend(asked).models())
+    except RanniError as error:
+        gr.Warning(str(error))
 
 
 def make_room() -> None:

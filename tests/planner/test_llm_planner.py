@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib_ranni.errors import InputError, PlannerError
-from lib_ranni.panel.types import Box, Element, Lora, Panel
+from lib_ranni.panel.types import Box, Element, Lora, Panel, with_fields
 from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.planner.llm.backend import Chat
 from lib_ranni.planner.llm.cache import ReplyCache
+from lib_ranni.planner.llm.editing import merged
 from lib_ranni.planner.llm.manner import Manner
 from lib_ranni.planner.llm.planner import LanguagePlanner
 from lib_ranni.planner.llm.prompts import Prompts
@@ -29,6 +32,7 @@ from lib_ranni.planner.protocol import (
     PlanRequest,
     finish,
 )
+from tests.panel.strategies import panels
 
 
 class Scripted:
@@ -355,3 +359,30 @@ class TestEditing:
         assert '"white cat"' in shown
         assert '"locked": true' in shown or '"locked":true' in shown
         assert "only the dog" in shown
+
+
+@given(
+    before=panels(),
+    after=panels(),
+    locks=st.lists(st.booleans(), min_size=4, max_size=4),
+    share=st.booleans(),
+)
+def test_whatever_a_model_makes_of_a_panel_locked_elements_are_identical(
+    before: Panel, after: Panel, locks: list[bool], share: bool
+) -> None:
+    elements = tuple(
+        with_fields(element, locked=lock) for element, lock in zip(before.elements, locks, strict=False)
+    )
+    before = with_fields(before, elements=elements)
+    if share:
+        renamed = {
+            element.id: with_fields(element, id=old.id)
+            for element, old in zip(after.elements, before.elements, strict=False)
+        }
+        after = with_fields(after, elements=tuple(renamed.values()))
+    panel, _ = merged(before, after)
+    for element in before.elements:
+        if element.locked:
+            assert panel.find(element.id) == element
+    assert len({element.id for element in panel.elements}) == len(panel.elements)
+    assert merged(before, before) == (before, ())
