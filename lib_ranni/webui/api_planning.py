@@ -12,7 +12,7 @@ import anyio.to_thread
 import msgspec
 from fastapi.responses import StreamingResponse
 
-from lib_ranni.errors import PlannerError
+from lib_ranni.errors import RanniError
 from lib_ranni.panel.diff import diff, sentences
 from lib_ranni.panel.problems import Problems
 from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel
@@ -76,7 +76,7 @@ async def _lines(run: Run, before: Panel | None) -> AsyncIterator[bytes]:
             if events is None:
                 events = run(lambda: gone.is_set() or stopped())
             return next(events, None)
-        except PlannerError as error:
+        except RanniError as error:
             return Failed(str(error))
 
     try:

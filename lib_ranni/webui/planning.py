@@ -6,13 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
 import msgspec
 from modules import shared
 
-from lib_ranni.errors import RanniError
+from lib_ranni.errors import PlannerError, RanniError
 from lib_ranni.panel.types import Panel
 from lib_ranni.planner.llm.manner import Manner
 from lib_ranni.planner.llm.servers import Server, server_named
@@ -108,9 +109,14 @@ def list_models() -> None:
 
 
 def make_room() -> None:
-    """Put language models of this process away: a picture is about to be drawn."""
-    if (local := sys.modules.get(_LOCAL)) is not None:
-        local.offload_all()
+    """Put language models of this process away: a picture is about to be drawn.
+
+    One that is writing a plan at the moment stays where it is.
+    """
+    local = sys.modules.get(_LOCAL)
+    if local is not None:
+        with suppress(PlannerError):
+            local.offload_all(wait=1.0)
 
 
 def _path(text: str) -> Path | None:

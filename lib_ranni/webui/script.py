@@ -45,6 +45,7 @@ class RanniScript(scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
+        make_room()
         setattr(p, jobs.ATTRIBUTE, None)
         for key in (TITLE, jobs.PROBLEM):
             p.extra_generation_params.pop(key, None)

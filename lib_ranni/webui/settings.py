@@ -125,8 +125,10 @@ def planning() -> PlanningOptions:
     for name in PlanningOptions.__struct_fields__:
         default = getattr(usual, name)
         value = _value(f"ranni_{name}", default)
-        whole = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
-        values[name] = value if whole or type(value) is type(default) else default
+        if type(default) in (int, float) and type(value) in (int, float) and value == type(default)(value):
+            # The host's sliders and its API make 2 and 2.0 the same.
+            value = type(default)(value)
+        values[name] = value if type(value) is type(default) else default
     return PlanningOptions(**values)
 
 

@@ -60,6 +60,13 @@ def test_settings_of_a_wrong_kind_are_the_usual_ones(host: Host, name: str, valu
     assert settings.planning() == settings.PlanningOptions()
 
 
+def test_whole_numbers_may_come_as_fractions(host: Host) -> None:
+    from lib_ranni.webui import settings
+
+    set_options(host, max_tokens=512.0, temperature=1, asks_again=1.5)
+    assert settings.planning() == settings.PlanningOptions(max_tokens=512, temperature=1.0)
+
+
 @pytest.mark.parametrize("name", ["local", "ranni"])
 def test_a_local_model_needs_its_folder(host: Host, name: str) -> None:
     from lib_ranni.webui import planning
@@ -141,6 +148,6 @@ def test_models_of_this_process_make_room_for_pictures(host: Host, monkeypatch: 
     from lib_ranni.webui import planning
 
     calls = []
-    monkeypatch.setattr(model, "offload_all", lambda: calls.append(True))
+    monkeypatch.setattr(model, "offload_all", lambda wait: calls.append(wait))
     planning.make_room()
-    assert calls == [True]
+    assert calls == [1.0]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from lib_ranni.errors import EditError
 from lib_ranni.panel.diff import diff, sentences
 from lib_ranni.panel.operations import (
@@ -126,7 +128,9 @@ def run(args: Namespace) -> int:
     after = apply(before, _read(args.operations))
     if args.tell:
         done = finish(planner_from(args).edit(EditRequest(after, text(args.tell))))
-        tell(done.report)
+        # What changed is said below, with what the operations did.
+        told = sentences(diff(after, done.panel))
+        tell(replace(done.report, notes=tuple(note for note in done.report.notes if note not in told)))
         after = done.panel
     changes = sentences(diff(before, after))
     if args.out is not None:
