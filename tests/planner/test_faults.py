@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
-import logging
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 
 from lib_ranni.errors import PlannerError
 from lib_ranni.planner.llm.backend import Chat, Message
-from lib_ranni.planner.llm.key import Key
 from lib_ranni.planner.llm.openai import OpenAIBackend
 from lib_ranni.planner.llm.servers import Server
 from lib_ranni.planner.protocol import never
+from tests.planner.asking import HELLO, asked, assert_nothing_left, backend, endless_pings, fault
 from tests.planner.fault_server import (
     DONE,
     STREAM,
     Connection,
-    FaultServer,
     Play,
     black_hole,
     completion,
@@ -39,66 +34,17 @@ from tests.planner.fault_server import (
     unused_port,
 )
 
-SECRET = "sk-test-0123456789abcdefghijklmnopqrstuv"
-SCHEMA = {"type": "object", "properties": {"base": {"type": "string"}}}
-HELLO = Chat((Message("user", "hello"),))
-PANEL = Chat((Message("user", "a ball"),), schema=SCHEMA, seed=7, max_tokens=64)
-
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """After each test no thread of ours runs on, and no event loop complains of what it had to drop."""
     yield
-    soon(lambda: not talks())
-    gc.collect(1)
-    assert [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.WARNING] == []
-
-
-def talks() -> list[str]:
-    """The threads in which replies are read."""
-    return [thread.name for thread in threading.enumerate() if thread.name == "ranni-planner"]
-
-
-def soon(condition: Callable[[], bool]) -> None:
-    """Wait up to two seconds for it to hold."""
-    end = time.monotonic() + 2
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert condition()
-
-
-def backend(url: str, **settings: Any) -> OpenAIBackend:
-    """One that soon gives up, and does not try again, unless the settings of its server say otherwise."""
-    times = {"connect_timeout": 0.5, "read_timeout": 0.5, "total_timeout": 3.0, "longest_pause": 1.5}
-    known = {"key": Key(SECRET), "model": "first", "retries": 0, **times, **settings}
-    return OpenAIBackend(Server(url, **known))
-
-
-def asked(server: FaultServer, chat: Chat = HELLO, **settings: Any) -> str:
-    """The reply of the model."""
-    return "".join(backend(server.url, **settings).stream(chat, never))
-
-
-def fault(server: FaultServer, chat: Chat = HELLO, **settings: Any) -> str:
-    """The message of the error that asking raises, which does not show the key."""
-    with pytest.raises(PlannerError) as caught:
-        asked(server, chat, **settings)
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
-    assert SECRET[:12] not in shown
-    return str(caught.value)
+    assert_nothing_left(caplog)
 
 
 def endless(connection: Connection) -> None:
     connection.send(STREAM)
     while True:
         connection.send(event("more and " * 1000))
-
-
-def endless_pings(connection: Connection) -> None:
-    connection.send(STREAM)
-    while True:
-        connection.send(b": ping\n\n")
-        connection.pause(0.1)
 
 
 FIFTY_MB = b'{"choices": [' + b" " * 50_000_000 + b"]}"
@@ -347,53 +293,6 @@ class TestRetries:
             assert len(server.chats) <= 3
 
 
-class TestForms:
-    """A server that refuses a part of the request is asked again without it, once for all."""
-
-    def test_from_schema_to_tool_to_words(self) -> None:
-        refusal = refuse("400 Bad Request", "response_format json_schema is not supported")
-        no_tools = refuse("400 Bad Request", "tools are not supported")
-        with fault_server(refusal, no_tools, stream("{}")) as server:
-            model = backend(server.url)
-            assert "".join(model.stream(PANEL, never)) == "{}"
-            assert "".join(model.stream(PANEL, never)) == "{}"
-        first, second, third, later = server.chats
-        assert first["response_format"]["json_schema"]["schema"] == SCHEMA
-        assert second["tools"][0]["function"]["parameters"] == SCHEMA
-        assert "response_format" not in second
-        assert not {"response_format", "tools", "tool_choice"} & third.keys()
-        assert later == third
-
-    @pytest.mark.parametrize(
-        ("words", "gone"),
-        [
-            ("Unrecognized request argument supplied: seed", {"seed"}),
-            ("'temperature' does not support 0.2 with this model", {"temperature"}),
-            ("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", {"max_tokens"}),
-        ],
-    )
-    def test_a_parameter_is_left_out(self, words: str, gone: set[str]) -> None:
-        with fault_server(refuse("400 Bad Request", words), stream("{}")) as server:
-            assert asked(server, PANEL) == "{}"
-            first, second = server.chats
-        assert first.keys() - second.keys() == gone
-        assert second["response_format"] == first["response_format"]
-        if "max_tokens" in gone:
-            assert second["max_completion_tokens"] == first["max_tokens"] == 64
-
-    def test_a_server_that_refuses_everything_is_given_up(self) -> None:
-        for words in ("seed max_tokens response_format tools temperature stream", "no"):
-            with fault_server(refuse("422 Unprocessable Entity", words)) as server:
-                assert words in fault(server, PANEL)
-                assert len(server.chats) <= 10
-
-    def test_validation_as_fastapi_tells_it(self) -> None:
-        detail = [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]
-        with fault_server(reply_json({"detail": detail}, "422 x"), stream("{}")) as server:
-            assert asked(server, PANEL) == "{}"
-            assert "tools" in server.chats[1]
-
-
 class TestModels:
     def test_the_first_model_is_asked_when_none_is_named(self) -> None:
         with fault_server(stream("a")) as server:
@@ -422,124 +321,6 @@ class TestModels:
             assert server.chats == []
 
 
-class TestCancel:
-    """The caller gets away within a second in every phase, and the connection goes with it."""
-
-    def cancelled(self, url: str, retries: int = 0) -> list[str]:
-        """The pieces that come within 0.4 s, after which the caller has lost interest."""
-        patient = Server(url, "first", Key(SECRET), 20.0, 20.0, 20.0, retries, longest_pause=20.0)
-        begin = time.monotonic()
-        read = list(OpenAIBackend(patient).stream(HELLO, lambda: time.monotonic() > begin + 0.4))
-        assert time.monotonic() - begin < 1.4
-        return read
-
-    def test_while_connecting(self) -> None:
-        with black_hole() as url:
-            assert self.cancelled(url) == []
-
-    def test_while_waiting_for_the_first_byte(self) -> None:
-        with fault_server(raw(20.0)) as server:
-            assert self.cancelled(server.url) == []
-            soon(lambda: server.gone == 1)
-
-    def test_in_the_middle(self) -> None:
-        with fault_server(raw(STREAM, event("a"), event("b"), 20.0)) as server:
-            assert self.cancelled(server.url) == ["a", "b"]
-            soon(lambda: server.gone == 1)
-
-    def test_in_a_flood(self) -> None:
-        with fault_server(endless_pings) as server:
-            assert self.cancelled(server.url) == []
-            soon(lambda: server.gone == 1)
-
-    def test_between_two_tries(self) -> None:
-        with fault_server(refuse("503 x", "busy", Retry_After="15")) as server:
-            assert self.cancelled(server.url, retries=3) == []
-            assert len(server.chats) == 1
-
-    def test_a_reader_who_stops_reading(self) -> None:
-        with fault_server(raw(STREAM, event("a"), 20.0)) as server:
-            pieces = backend(server.url, read_timeout=20.0).stream(HELLO, never)
-            assert next(pieces) == "a"
-            pieces.close()  # type: ignore[attr-defined]
-            soon(lambda: server.gone == 1)
-
-    def test_before_the_beginning(self) -> None:
-        with fault_server(stream("a")) as server:
-            assert list(backend(server.url).stream(HELLO, lambda: True)) == []
-
-
-class TestKey:
-    """The key goes to its server, and is shown nowhere else."""
-
-    @pytest.fixture(autouse=True)
-    def _nothing_in_the_log(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-        caplog.set_level(logging.DEBUG)
-        for name in ("httpx", "httpcore", "asyncio", "lib_ranni"):
-            caplog.set_level(logging.DEBUG, logger=name)
-        yield
-        records = caplog.get_records("call")
-        assert records
-        for record in records:
-            assert SECRET[:12] not in f"{record.getMessage()} {record.args} {record.exc_text}"
-
-    def test_it_is_sent(self) -> None:
-        with fault_server(stream("a")) as server:
-            model = backend(server.url)
-            assert "".join(model.stream(HELLO, never)) == "a"
-            assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
-            assert SECRET[:12] not in f"{model!r} {model.server!r} {model.identity}"
-
-    def test_none_is_sent_where_there_is_none(self) -> None:
-        with fault_server(stream("a")) as server:
-            assert "".join(OpenAIBackend(Server(server.url, model="m")).stream(HELLO, never)) == "a"
-            assert "authorization" not in server.requests[0].headers
-
-    @pytest.mark.parametrize("status", ["400 x", "401 x", "404 x", "429 x", "500 x", "307 x"])
-    def test_an_error_that_echoes_it(self, status: str) -> None:
-        def play(connection: Connection) -> None:
-            shown = connection.request.headers["authorization"]
-            refuse(status, f"bad header {shown}!", Location=f"http://127.0.0.1/{shown}")(connection)
-
-        with fault_server(play) as server:
-            assert "***" in fault(server, retries=1)
-
-    @pytest.mark.parametrize("before", range(250, 305, 6))
-    def test_an_error_that_is_cut_where_it_stands(self, before: int) -> None:
-        with fault_server(refuse("418 Teapot", "." * before + SECRET + "." * 100)) as server:
-            fault(server)
-
-    def test_an_error_that_is_no_json(self) -> None:
-        with fault_server(reply(f"denied: {SECRET}".encode(), "403 x", "text/plain")) as server:
-            assert "denied: ***" in fault(server)
-        with fault_server(reply(b"x", kind=f"text/{SECRET}")) as server:
-            assert "text/***" in fault(server)
-
-    def test_a_reply_that_echoes_it(self) -> None:
-        with fault_server(stream("it is ", SECRET, "!")) as server:
-            assert asked(server) == "it is ***!"
-        with fault_server(stream("it is ", *SECRET, "!")) as server:
-            assert asked(server) == "it is ***!"
-        with fault_server(completion(f"it is {SECRET}")) as server:
-            assert asked(server) == "it is ***"
-
-    def test_models_that_echo_it(self) -> None:
-        with fault_server(stream("a"), models=reply_json({"data": [{"id": SECRET}]})) as server:
-            assert backend(server.url).models() == ("***",)
-
-    def test_it_does_not_follow_a_redirect(self) -> None:
-        with fault_server(stream("stolen")) as other:
-            redirect = reply(b"", "307 Temporary Redirect", Location=f"{other.url}/chat/completions")
-            with fault_server(redirect) as server:
-                assert f"sends us on to {other.url}" in fault(server, retries=2)
-            assert other.accepted == 0
-
-    def test_a_redirect_to_itself_ends(self) -> None:
-        with fault_server(reply(b"", "308 x", Location="/v1/chat/completions")) as server:
-            assert "sends us on to" in fault(server, retries=2)
-            assert len(server.chats) == 1
-
-
 def test_eight_at_once() -> None:
     """Threads share a backend: each gets its own reply, and what one has learned the next ones know."""
 
@@ -555,7 +336,7 @@ def test_eight_at_once() -> None:
         model = backend(server.url, read_timeout=10.0, total_timeout=20.0)
 
         def ask(number: int) -> None:
-            chat = Chat((Message("user", f"number {number}"),), schema=SCHEMA)
+            chat = Chat((Message("user", f"number {number}"),), schema={"type": "object"})
             replies[number] = "".join(model.stream(chat, never))
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]

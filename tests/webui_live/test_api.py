@@ -42,7 +42,7 @@ def test_a_bad_panel_is_refused_with_its_path(host: Host, kind: str, bad: Any, p
 def test_an_unknown_planner_is_refused(host: Host) -> None:
     answer = host.generation(request={"planner": {"name": "../../etc"}})
     assert answer.status_code == 422
-    assert "choose builtin" in answer.json()["detail"][0]["msg"]
+    assert "choose one of builtin" in answer.json()["detail"][0]["msg"]
 
 
 def test_a_planned_picture_says_what_was_planned(host: Host) -> None:

@@ -34,7 +34,7 @@ def text_of(document: Any) -> str:
     if not isinstance(turn, dict):
         return str(choice.get("text") or "")
     if isinstance(turn.get("refusal"), str) and turn["refusal"]:
-        raise PlannerError(f"the model refuses: {_quoted(turn['refusal'])}")
+        raise PlannerError(f"the model refuses: {quoted(turn['refusal'])}")
     return _content(turn.get("content")) + _arguments(turn.get("tool_calls"))
 
 
@@ -68,7 +68,7 @@ def error_text(document: Any) -> str:
         error = next((error[key] for key in ("message", "detail", "msg", "error") if error.get(key)), error)
     if isinstance(error, (dict, list)):
         error = msgspec.json.encode(error).decode("utf-8")
-    return _quoted(str(error))
+    return quoted(str(error))
 
 
 def models_of(document: Any) -> tuple[str, ...]:
@@ -81,6 +81,7 @@ def models_of(document: Any) -> tuple[str, ...]:
     return tuple(name.removeprefix("models/") for name in names if isinstance(name, str))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """What a server says, in one short line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
     return line if len(line) <= _MOST_QUOTED else line[: _MOST_QUOTED - 3] + "..."

@@ -10,7 +10,8 @@ import httpx
 import msgspec
 
 from lib_ranni.errors import PlannerError
-from lib_ranni.planner.llm.completions import error_text
+from lib_ranni.planner.llm.completions import error_text, quoted
+from lib_ranni.planner.llm.key import Key
 
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _MOST_MODELS = 10
@@ -30,7 +31,7 @@ def fault_of(
     """The error for a response that is none; `models` are those the server has instead of `model`."""
     state, said = response.status_code, _said(body)
     if response.has_redirect_location:
-        target = httpx.URL(response.headers.get("location", "")).copy_with(query=None)
+        target = quoted(str(httpx.URL(response.headers.get("location", "")).copy_with(query=None)))
         return PlannerError(f"{url} sends us on to {target}; put that address in if you trust it")
     if state in (401, 403):
         return PlannerError(f"{url} refuses the key ({state}: {said}); check the key for this server")
@@ -51,9 +52,9 @@ def fault_of(
     return PlannerError(f"{url} refuses the request ({state}: {said})")
 
 
-def cause(error: Exception) -> str:
-    """What an error of the network says, or its kind where it says nothing."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def cause(error: Exception, key: Key) -> str:
+    """What an error of the network says, or its kind where it says nothing; it may quote the server."""
+    return quoted(key.masked(str(error))) or type(error).__name__
 
 
 def _said(body: bytes) -> str:

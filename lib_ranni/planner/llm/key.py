@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
+from contextvars import ContextVar
+
+import msgspec
 
 from lib_ranni.errors import InputError
 
 _MASK = "***"
-_SHORTEST = 4
-"""Keys shorter than this are no secrets ("-", "_", "sk"): masking them would tear up every text."""
+_SHORTEST = 8
+"""Keys shorter than this are no secrets ("-", "none", "test"): masking them would tear up names and texts."""
 
 
 class Key:
@@ -49,8 +54,24 @@ class Key:
         return text.replace(self._secret, _MASK) if len(self._secret) >= _SHORTEST else text
 
     def masked_bytes(self, body: bytes) -> bytes:
-        """A body without the key."""
-        return body.replace(self._secret.encode(), _MASK.encode()) if len(self._secret) >= _SHORTEST else body
+        """A body without the key. JSON with escapes is written anew: they must not hide it."""
+        if len(self._secret) < _SHORTEST:
+            return body
+        if b"\\" in body:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                body = msgspec.json.encode(msgspec.json.decode(body))
+        return body.replace(self._secret.encode(), _MASK.encode())
+
+    @contextlib.contextmanager
+    def masked_log(self, name: str) -> Iterator[None]:
+        """What this task tells the logger of this name within the block goes on without the key."""
+        # Stays there: filters taken away while others log make these skip some.
+        logging.getLogger(name).addFilter(_mask_record)
+        token = _in_use.set(self)
+        try:
+            yield
+        finally:
+            _in_use.reset(token)
 
     def masked_pieces(self, pieces: Iterator[str]) -> Iterator[str]:
         """A stream of text without the key, also where it is spread over pieces; only its begin waits."""
@@ -72,3 +93,13 @@ class Key:
             if self._secret.startswith(text[begin:]):
                 return begin
         return len(text)
+
+
+_in_use: ContextVar[Key | None] = ContextVar("_in_use", default=None)
+
+
+def _mask_record(record: logging.LogRecord) -> bool:
+    key = _in_use.get()
+    if key is not None:
+        record.msg, record.args = key.masked(record.getMessage()), ()
+    return True

@@ -60,7 +60,7 @@ class OpenAIBackend:
 
         Raises `PlannerError` whose message says what is wrong with the server, the key or the model.
         """
-        return self._told(lambda: self._reply(chat), cancelled)
+        return self.server.key.masked_pieces(self._told(lambda: self._reply(chat), cancelled))
 
     def models(self, cancelled: Cancelled = never) -> tuple[str, ...]:
         """The names of the server's models. Raises `PlannerError` like `stream`."""
@@ -73,12 +73,14 @@ class OpenAIBackend:
         return tuple(self._told(listed, cancelled))
 
     def _told(self, reply: Callable[[], AsyncIterator[str]], cancelled: Cancelled) -> Iterator[str]:
-        """The reply in this thread, without the key in it or in its errors."""
-        key = self.server.key
+        """The reply in this thread, without the key in its errors."""
         try:
-            yield from key.masked_pieces(pieces(reply, cancelled, self.server.total_timeout))
+            yield from pieces(reply, cancelled, self.server.total_timeout)
+            return
         except PlannerError as error:
-            raise PlannerError(key.masked(str(error))) from None
+            message = self.server.key.masked(str(error))
+        # Out here, as the new error would carry the old one along.
+        raise PlannerError(message)
 
     async def _reply(self, chat: Chat) -> AsyncIterator[str]:
         async with self._client() as client:
@@ -97,7 +99,7 @@ class OpenAIBackend:
                 raise PlannerError(f"{fault}; try again") from None
             except (httpx.HTTPError, SSEError) as error:
                 raise PlannerError(
-                    f"the reply of {self.server.url} broke off ({cause(error)}); try again"
+                    f"the reply of {self.server.url} broke off ({self._cause(error)}); try again"
                 ) from None
             finally:
                 await response.aclose()
@@ -128,7 +130,7 @@ class OpenAIBackend:
 
     async def _models(self, client: httpx.AsyncClient) -> tuple[str, ...]:
         response = await self._send(client, "GET", "/models")
-        body = self.server.key.masked_bytes(await _read(response))
+        body = await self._body(response)
         if response.status_code != 200:
             raise fault_of(self.server.url, response, body)
         return completions.models_of(_decoded(body))
@@ -140,7 +142,7 @@ class OpenAIBackend:
             response = await self._send(client, "POST", "/chat/completions", form.payload(chat, self._model))
             if response.status_code == 200:
                 return response
-            body = self.server.key.masked_bytes(await _read(response))
+            body = await self._body(response)
             other = None
             if response.status_code in _FORM_FAULTS:
                 refusal = completions.error_text(_decoded_or_text(body))
@@ -171,25 +173,43 @@ class OpenAIBackend:
         _log.debug("%s %s, %d bytes", method, url, len(content or b""))
         try:
             request = client.build_request(method, url, content=content, headers=headers)
-            response = await client.send(request, stream=True)
+            # httpx logs the words of the status line, and these are the server's.
+            with self.server.key.masked_log("httpx"):
+                response = await client.send(request, stream=True)
         except httpx.ConnectTimeout:
             seconds = f"{self.server.connect_timeout:g} s"
             raise PlannerError(
                 f"{self.server.url} cannot be reached within {seconds}; is the address right?"
             ) from None
         except (httpx.ConnectError, OSError) as error:
+            why = self._cause(error)
             raise PlannerError(
-                f"there is no server at {self.server.url} ({cause(error)}); start it, or correct the address"
+                f"there is no server at {self.server.url} ({why}); start it, or correct the address"
             ) from None
         except httpx.TimeoutException:
             raise PlannerError(self._silence()) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise PassingFault(
-                f"{self.server.url} closed the connection, or does not speak HTTP ({cause(error)})"
+                f"{self.server.url} closed the connection, or does not speak HTTP ({self._cause(error)})"
             ) from None
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Bounded(response.stream)
+        masked = self.server.key.masked_bytes
+        response.headers = httpx.Headers([(name, masked(value)) for name, value in response.headers.raw])
         return response
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        """A whole body without the key; what a server compressed unasked stays so."""
+        try:
+            body = b"".join([chunk async for chunk in response.aiter_raw()])
+        except httpx.HTTPError as error:
+            raise PassingFault(f"the reply of {response.url.host} broke off ({self._cause(error)})") from None
+        finally:
+            await response.aclose()
+        return self.server.key.masked_bytes(body)
+
+    def _cause(self, error: Exception) -> str:
+        return cause(error, self.server.key)
 
     def _silence(self) -> str:
         seconds = f"{self.server.read_timeout:g} s"
@@ -197,6 +217,7 @@ class OpenAIBackend:
 
     async def _texts(self, response: httpx.Response) -> AsyncIterator[str]:
         """The pieces of text in a response, whichever way the server sends them."""
+        key = self.server.key
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_empty, is_cut = True, False
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -207,16 +228,17 @@ class OpenAIBackend:
                     break
                 if not event.data.strip():
                     continue
-                document = _decoded(self.server.key.masked(event.data).encode("utf-8"))
+                document = _decoded(key.masked_bytes(event.data.encode("utf-8")))
                 text = completions.text_of(document)
                 is_empty, is_cut = is_empty and not text, completions.is_cut(document)
                 yield text
         elif kind in ("application/json", ""):
-            document = _decoded(self.server.key.masked_bytes(await _read(response)))
+            document = _decoded(await self._body(response))
             text = completions.text_of(document)
             is_empty, is_cut = not text, completions.is_cut(document)
             yield text
         else:
+            kind = completions.quoted(kind)
             raise PlannerError(
                 f"{self.server.url} answers with {kind} instead of JSON; most addresses end in /v1"
             )
@@ -244,16 +266,6 @@ class _Bounded(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """A whole body; what a server compressed unasked stays so."""
-    try:
-        return b"".join([chunk async for chunk in response.aiter_raw()])
-    except httpx.HTTPError as error:
-        raise PassingFault(f"the reply of {response.url.host} broke off ({cause(error)})") from None
-    finally:
-        await response.aclose()
 
 
 def _decoded(body: bytes) -> Any:

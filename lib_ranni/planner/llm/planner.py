@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from lib_ranni.errors import InputError, PlannerError
 from lib_ranni.panel.diff import diff, sentences
-from lib_ranni.panel.types import MAX_SEED, Panel, Provenance, with_fields
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel, Provenance, with_fields
 from lib_ranni.planner.llm.agreement import disagreements
 from lib_ranni.planner.llm.backend import Backend, Chat, Message
 from lib_ranni.planner.llm.cache import ReplyCache
@@ -96,16 +96,16 @@ class LanguagePlanner:
 
         def judge(reply: str, examples: tuple[str, ...]) -> _Outcome:
             reading = read_reply(reply, request.aspect, examples)
-            origin = Provenance(
-                planner=self.name, model=self._backend.model, prompt=request.prompt, seed=request.seed
-            )
+            model, prompt = self._backend.model[:MAX_TEXT], request.prompt[:MAX_TEXT]
+            origin = Provenance(planner=self.name, model=model, prompt=prompt, seed=request.seed)
             panel = with_fields(reading.panel, provenance=origin, aspect=request.aspect)
             return _Outcome(panel, reading.repairs, (), disagreements(request.prompt, panel))
 
         def instead() -> Iterator[Event]:
             return iter(()) if self._fallback is None else self._fallback.plan(request, cancelled)
 
-        return self._run(messages, judge, request.prompt, request.seed, instead, cancelled)
+        inquiry = _Inquiry(self._backend, self._cache, request.aspect, cancelled)
+        return self._run(messages, judge, request.prompt, request.seed, instead, inquiry)
 
     def edit(self, request: EditRequest, cancelled: Cancelled = never) -> Iterator[Event]:
         """Change a panel as told. Locked elements stay as they are, bit for bit."""
@@ -126,7 +126,8 @@ class LanguagePlanner:
         def instead() -> Iterator[Event]:
             return iter(()) if self._fallback is None else self._fallback.edit(request, cancelled)
 
-        return self._run(messages, judge, request.instruction, request.seed, instead, cancelled)
+        inquiry = _Inquiry(self._backend, self._cache, before.aspect, cancelled)
+        return self._run(messages, judge, request.instruction, request.seed, instead, inquiry)
 
     def _run(
         self,
@@ -135,11 +136,10 @@ class LanguagePlanner:
         words: str,
         seed: int | None,
         instead: Callable[[], Iterator[Event]],
-        cancelled: Cancelled,
+        inquiry: _Inquiry,
     ) -> Iterator[Event]:
         """Ask, judge, ask again; end with `Done` or `Failed`, whatever happens."""
         manner = self._manner
-        inquiry = _Inquiry(self._backend, self._cache, cancelled)
         try:
             schema = reply_schema() if manner.style == "panel" else None
             chat = Chat(messages(), schema, seed, manner.temperature, manner.max_tokens)
@@ -149,7 +149,7 @@ class LanguagePlanner:
         except Exception as error:
             _log.warning("the planner failed", exc_info=error)
             best, reason = None, f"{type(error).__name__}: {error}; please report this"
-        if cancelled():
+        if inquiry.cancelled():
             yield Failed("planning was cancelled", cancelled=True)
         elif best is None:
             yield from _fallen_back(instead(), reason, inquiry.asked)
@@ -163,13 +163,19 @@ class LanguagePlanner:
     ) -> Generator[Event, None, _Outcome | None]:
         """The first outcome without faults, else the one with the fewest; None when cancelled.
 
-        Raises `ReplyError` with the last complaint when no reply was a panel.
+        Raises `PlannerError` with the last complaint when no reply was a panel.
         """
         best: _Outcome | None = None
         error, chat = ReplyError("the model was not asked"), first
         examples = tuple(message.text for message in first.messages if message.role == "assistant")
         for tries in range(1, self._manner.asks_again + 2):
-            reply = yield from inquiry.reply(chat)
+            try:
+                reply = yield from inquiry.reply(chat)
+            except PlannerError as problem:
+                if best is None:
+                    raise
+                note = f"asking again failed: {problem}"
+                return msgspec.structs.replace(best, notes=(*best.notes, note))
             if reply is None:
                 return None
             try:
@@ -199,13 +205,16 @@ class LanguagePlanner:
 
 
 class _Inquiry:
-    """The model's replies in one run, and how often it was asked."""
+    """The model's replies in one run, for a canvas of this aspect, and how often it was asked."""
 
-    def __init__(self, backend: Backend, cache: ReplyCache | None, cancelled: Cancelled) -> None:
+    def __init__(
+        self, backend: Backend, cache: ReplyCache | None, aspect: float, cancelled: Cancelled
+    ) -> None:
         self.asked = 0
+        self.cancelled = cancelled
         self._backend = backend
         self._cache = cache
-        self._cancelled = cancelled
+        self._aspect = aspect
 
     def reply(self, chat: Chat) -> Generator[Event, None, str | None]:
         """The reply to a chat, from the cache or as it arrives; None when cancelled."""
@@ -213,8 +222,8 @@ class _Inquiry:
         if kept is not None:
             return kept
         self.asked += 1
-        partial, reply = PartialReply(), ""
-        for text in self._backend.stream(chat, self._cancelled):
+        partial, reply = PartialReply(self._aspect), ""
+        for text in self._backend.stream(chat, self.cancelled):
             begin = max(0, len(reply) - _LONGEST_TURN)
             reply += text
             yield Delta(text)
@@ -224,7 +233,7 @@ class _Inquiry:
                 # A model without a chat template goes on to speak for the user.
                 reply = reply[: turn.start()]
                 break
-        return None if self._cancelled() else reply
+        return None if self.cancelled() else reply
 
     def keep(self, chat: Chat, reply: str) -> None:
         """Remember a reply that was good."""
