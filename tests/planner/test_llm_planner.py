@@ -196,6 +196,28 @@ def test_in_regions_it_asks_for_words_and_reads_the_ratio() -> None:
     assert done.panel.elements[1].box.y0 == pytest.approx(1 / 3)
 
 
+def test_a_reply_without_regions_is_told_how_regions_are_written() -> None:
+    backend = Scripted("I see a fox.", "no", "no")
+    planned(backend, manner=Manner(style="regions"))
+    complaint = backend.chats[1].messages[-1].text
+    assert "Final split ratio" in complaint
+    assert "JSON" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("/home/me/models/m.gguf", "m.gguf"),
+        ("C:\\models\\m.gguf", "m.gguf"),
+        ("org/model:8b", "org/model:8b"),
+    ],
+)
+def test_panels_do_not_tell_where_models_lie(model: str, name: str) -> None:
+    backend = Scripted(GOOD)
+    backend.model = model
+    assert planned(backend).panel.provenance.model == name
+
+
 def test_chinese_prompts_are_asked_about_in_chinese() -> None:
     backend = Scripted(layout(("红苹果", [50, 400, 250, 600]), ("绿梨", [650, 350, 900, 650])))
     done = planned(backend, "一个红苹果在一个绿梨的左边")

@@ -52,8 +52,8 @@ class OpenAIBackend:
 
     @property
     def identity(self) -> str:
-        """The model and the address of its server."""
-        return f"{self._model} at {self.server.url}"
+        """The model that is meant, and where: the same before and after its name is looked up."""
+        return f"{self.server.model or 'the first model'} at {self.server.url}"
 
     def stream(self, chat: Chat, cancelled: Cancelled) -> Iterator[str]:
         """The reply, in pieces as they arrive; it ends early when the caller cancels.

@@ -26,7 +26,7 @@ from lib_ranni.planner.llm.editing import merged
 from lib_ranni.planner.llm.manner import USUAL, Manner
 from lib_ranni.planner.llm.partial import PartialReply
 from lib_ranni.planner.llm.prompts import Prompts
-from lib_ranni.planner.llm.reply import ReplyError, read_reply
+from lib_ranni.planner.llm.reply import ASK, ReplyError, read_reply
 from lib_ranni.planner.llm.schema import reply_schema, to_reply
 from lib_ranni.planner.protocol import (
     Cancelled,
@@ -42,6 +42,7 @@ from lib_ranni.planner.protocol import (
     never,
 )
 
+_ASK_FOR_REGIONS = "end with the two lines 'Final split ratio: ...' and 'Regional Prompt: ... BREAK ...'"
 _MOST_SENT_BACK = 4000
 """Characters of its own bad reply that a model sees again."""
 
@@ -88,15 +89,21 @@ class LanguagePlanner:
     def plan(self, request: PlanRequest, cancelled: Cancelled = never) -> Iterator[Event]:
         """Plan a prompt. Elements come as the model closes them, and may still change."""
 
+        purpose: Literal["plan", "regions"] = "plan" if self._manner.style == "panel" else "regions"
+
         def messages() -> tuple[Message, ...]:
             shape = Fraction(request.aspect).limit_denominator(20)
             fields = {"prompt": request.prompt, "canvas": f"{shape.numerator}:{shape.denominator}"}
-            purpose: Literal["plan", "regions"] = "plan" if self._manner.style == "panel" else "regions"
             return self._prompts.messages(purpose, request.prompt, fields, request.picture)
 
         def judge(reply: str, examples: tuple[str, ...]) -> _Outcome:
-            reading = read_reply(reply, request.aspect, examples)
-            model, prompt = self._backend.model[:MAX_TEXT], request.prompt[:MAX_TEXT]
+            try:
+                reading = read_reply(reply, request.aspect, examples)
+            except ReplyError as error:
+                if purpose == "plan":
+                    raise
+                raise ReplyError(str(error).replace(ASK, _ASK_FOR_REGIONS)) from None
+            model, prompt = _model_name(self._backend.model), request.prompt[:MAX_TEXT]
             origin = Provenance(planner=self.name, model=model, prompt=prompt, seed=request.seed)
             panel = with_fields(reading.panel, provenance=origin, aspect=request.aspect)
             return _Outcome(panel, reading.repairs, (), disagreements(request.prompt, panel))
@@ -239,6 +246,12 @@ class _Inquiry:
         """Remember a reply that was good."""
         if self._cache is not None and self.asked:
             self._cache.put(self._backend, chat, reply)
+
+
+def _model_name(model: str) -> str:
+    """A model's name for a panel: of a path on the server's disk only the last part."""
+    is_path = model.startswith(("/", "\\\\")) or model[1:3] in (":\\", ":/")
+    return (re.split(r"[/\\]", model)[-1] if is_path else model)[:MAX_TEXT]
 
 
 def _fallen_back(events: Iterator[Event], reason: str, asked: int) -> Iterator[Event]:

@@ -28,7 +28,8 @@ MAX_REPLY = 2**19
 _BLANKS = " \t\r\n\ufeff\u200b\u200c\u200d\u2060"
 _MOST_REPAIRS = 30
 _MOST_ESCAPED = 3
-_ASK = 'answer with one JSON object of "base", "negative" and "elements", each with "description" and "box"'
+ASK = 'answer with one JSON object of "base", "negative" and "elements", each with "description" and "box"'
+"""What a `ReplyError` tells the model to do."""
 _REFUSAL = re.compile(
     r"\b(?:i(?:'|’)?m sorry|i am sorry|i apologi[sz]e|i can(?:'|’|no)?t|i am (?:not able|unable)|as an ai|"
     r"i(?:'|’)m (?:not able|unable)|against (?:my|our) (?:guidelines|policy))\b|抱歉|对不起|无法|不能",
@@ -71,7 +72,7 @@ def _read(text: str, aspect: float, examples: Sequence[str]) -> ReplyReading:
         return _read_spoken(said, aspect, examples)
     except ReplyError:
         if not said.strip(_BLANKS) and not thought.strip() and text.strip(_BLANKS):
-            raise ReplyError(f"there is nothing behind the thoughts of the reply; {_ASK}") from None
+            raise ReplyError(f"there is nothing behind the thoughts of the reply; {ASK}") from None
         if not thought.strip():
             raise
     reading = _read_spoken(thought, aspect, examples)
@@ -80,7 +81,7 @@ def _read(text: str, aspect: float, examples: Sequence[str]) -> ReplyReading:
 
 def _read_spoken(text: str, aspect: float, examples: Sequence[str]) -> ReplyReading:
     if not text.strip(_BLANKS):
-        raise ReplyError(f"the reply is empty; {_ASK}")
+        raise ReplyError(f"the reply is empty; {ASK}")
     if _HTML.match(text):
         title = _TITLE.search(text)
         named = f" ({one_line(title[1])!a})" if title else ""
@@ -179,7 +180,7 @@ def _panel(plan: Plan, aspect: float) -> ReplyReading:
     reading = repair({"version": PANEL_VERSION, **document})
     repairs += _sentences(reading.problems)
     if reading.panel is None or (plan.entries and not reading.panel.elements):
-        raise ReplyError(f"no element of the reply can be placed: {'; '.join(repairs[:3])}; {_ASK}")
+        raise ReplyError(f"no element of the reply can be placed: {'; '.join(repairs[:3])}; {ASK}")
     if len(repairs) > _MOST_REPAIRS:
         repairs[_MOST_REPAIRS:] = [f"and {len(repairs) - _MOST_REPAIRS} more mends"]
     return ReplyReading(reading.panel, tuple(repairs))
@@ -192,18 +193,18 @@ def _sentences(problems: Sequence[Problem]) -> tuple[str, ...]:
 def _reason(text: str, plan: Plan | None, search: Search) -> str:
     """What the reply is instead of a plan, and what to do."""
     if plan is not None and plan.faults:
-        return f"no element of the reply can be used: {'; '.join(plan.faults[:3])}; {_ASK}"
+        return f"no element of the reply can be used: {'; '.join(plan.faults[:3])}; {ASK}"
     if "cut" in search.seen or (plan is not None and plan.cut):
-        return f"the reply is cut off before its first element is complete; {_ASK}"
+        return f"the reply is cut off before its first element is complete; {ASK}"
     if "example" in search.seen:
-        return f"the reply repeats the example; {_ASK} for the prompt itself"
+        return f"the reply repeats the example; {ASK} for the prompt itself"
     if "schema" in search.seen:
-        return f"the reply repeats the schema instead of filling it in; {_ASK}"
+        return f"the reply repeats the schema instead of filling it in; {ASK}"
     if "error" in search.seen:
         return f"the reply is an error of the server: {search.said or 'without a message'}"
     start = one_line(text[:200])[:80]
     if _REFUSAL.search(text[:400]):
-        return f"the model declined ({start!r}); reword the prompt, or {_ASK}"
+        return f"the model declined ({start!r}); reword the prompt, or {ASK}"
     if plan is not None:
-        return f"the plan has neither elements nor a base; {_ASK}"
-    return f"the reply has no plan in it, it begins {start!r}; {_ASK}"
+        return f"the plan has neither elements nor a base; {ASK}"
+    return f"the reply has no plan in it, it begins {start!r}; {ASK}"
