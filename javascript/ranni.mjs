@@ -1,0 +1,30 @@
+/**
+ * The one script that the WebUI loads. What it loads itself lies below it and carries no version in its address,
+ * so the browser is first made to ask whether its copies are still good.
+ */
+
+const PARTS = [
+    "canvas",
+    "commands",
+    "document",
+    "dom",
+    "editor",
+    "fields",
+    "geometry",
+    "gestures",
+    "host",
+    "icons",
+    "inspector",
+    "keyboard",
+    "list",
+    "notice",
+    "store",
+    "strings",
+    "toolbar",
+    "viewport",
+];
+
+const addresses = PARTS.map((name) => new URL(`./ranni/${name}.mjs`, import.meta.url));
+await Promise.allSettled(addresses.map((address) => fetch(address, { cache: "no-cache" })));
+const { start } = await import("./ranni/host.mjs");
+start();
