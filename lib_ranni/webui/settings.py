@@ -51,7 +51,12 @@ def list_models(names: Sequence[str]) -> None:
 
 def _model_choices() -> dict[str, Any]:
     chosen = str(_value("ranni_model", ""))
-    return {"choices": list(dict.fromkeys(["", chosen, *_listed_models])), "allow_custom_value": True}
+    return {"choices": list(dict.fromkeys(["", chosen, *_listed_models]))}
+
+
+def _open_dropdown(**arguments: Any) -> Any:
+    """A dropdown that takes other words too; among its arguments the host's refresh would choke on that."""
+    return gr.Dropdown(allow_custom_value=True, **arguments)
 
 
 def _range(low: float, high: float, step: float) -> tuple[Any, dict[str, Any]]:
@@ -79,7 +84,7 @@ _PLANNING: dict[str, _Planning] = {
     "server": _Planning("Server of the language model", *_choice(tuple(PRESETS)), "OpenAI-compatible"),
     "base_url": _Planning("Its address", *_TEXT, "empty: the usual one; such as http://192.168.1.5:11434/v1"),
     "model": _Planning(
-        "Model", gr.Dropdown, _model_choices, "empty: the server's first; refresh to list them"
+        "Model", _open_dropdown, _model_choices, "empty: the server's first; refresh to list them"
     ),
     "style": _Planning(
         "How it is asked",

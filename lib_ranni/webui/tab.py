@@ -60,25 +60,16 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
     """
     identify = script.elem_id
     with InputAccordion(False, label="Ranni", elem_id=identify("enabled")) as enabled:
-        with gr.Row():
-            with gr.Column(scale=3):
-                panel = gr.Textbox(
-                    label="Panel (JSON)",
-                    lines=8,
-                    max_lines=16,
-                    placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
-                    elem_id=identify("panel"),
-                )
-                planner = gr.Dropdown(
-                    ["none", *PLANNERS], value=USUAL, label="Planner", elem_id=identify("planner")
-                )
-            with gr.Column(scale=2):
-                preview = gr.Image(
-                    label="Preview", interactive=False, type="pil", elem_id=identify("preview"), height=320
-                )
-                status = gr.HTML(elem_id=identify("status"))
-        shown = tab_planning.Shown(panel, preview, status)
+        # The script in javascript/ makes the editor in here; the text below is what it edits.
+        gr.HTML(elem_id=identify("editor"))
+        planner = gr.Dropdown(["none", *PLANNERS], value=USUAL, label="Planner", elem_id=identify("planner"))
+        shown = _shown(identify)
         tab_planning.build(identify, shown, planner, prompt, "img2img" if is_img2img else "txt2img")
+        panel, preview, status = shown
+        status.render()
+        with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")), gr.Row():
+            panel.render()
+            preview.render()
         settings = _settings(identify, is_img2img)
         usual = to_json(Request(planner=Planning(name=USUAL)))
         request = gr.Textbox(usual, visible=False, elem_id=identify("request"))
@@ -89,6 +80,27 @@ def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
         control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
     panel.change(_look, inputs=[panel], outputs=[preview, status], show_progress=False)
     return Made([enabled, request], _fields(enabled, request, controls))
+
+
+def _shown(identify: Callable[[str], str]) -> tab_planning.Shown:
+    """The components that planning fills; they get their places later."""
+    panel = gr.Textbox(
+        label="Panel (JSON)",
+        lines=8,
+        max_lines=16,
+        placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
+        elem_id=identify("panel"),
+        render=False,
+    )
+    preview = gr.Image(
+        label="Preview",
+        interactive=False,
+        type="pil",
+        elem_id=identify("preview"),
+        height=320,
+        render=False,
+    )
+    return tab_planning.Shown(panel, preview, gr.HTML(elem_id=identify("status"), render=False))
 
 
 def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:

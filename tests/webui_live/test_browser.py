@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.planner.fault_server import fault_server, reply_json
 from tests.webui_live.host import Host, panel, request_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -32,6 +33,7 @@ def page(browser: Any, host: Host) -> Iterator[Any]:
     opened = browser.new_page(viewport={"width": 1400, "height": 1400})
     opened.faults = []
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
+    opened.on("response", lambda found: found.status >= 500 and opened.faults.append(found.url))
     # The host's own page throws this whenever a number is typed into a slider, with or without us.
     theirs = "Cannot read properties of undefined (reading 'props')"
     _load(opened, host)
@@ -58,8 +60,9 @@ def _type(page: Any, selector: str, text: str) -> None:
 def _switch_on(page: Any) -> None:
     page.check(f"{SCRIPT}_enabled-visible-checkbox")
     page.wait_for_timeout(300)
-    if not page.is_visible(f"{SCRIPT}_panel textarea"):
+    if not page.is_visible(f"{SCRIPT}_json"):
         page.click(f"{SCRIPT}_enabled > .label-wrap")
+    page.click(f"{SCRIPT}_json > .label-wrap")
     page.wait_for_selector(f"{SCRIPT}_panel textarea")
 
 
@@ -120,6 +123,37 @@ def test_an_instruction_that_is_not_understood_is_told(page: Any) -> None:
     page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('circle')")
     assert page.evaluate("window.hacked") is None
     assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+
+
+def test_models_are_listed_in_the_settings(page: Any, host: Host) -> None:
+    listed = reply_json({"data": [{"id": "small-model"}, {"id": "large-model"}]})
+    with fault_server(models=listed) as server:
+        host.post("/sdapi/v1/options", {"ranni_base_url": server.url})
+        page.evaluate("document.querySelector('#refresh_ranni_model').click()")
+        page.wait_for_timeout(2000)
+        host.post("/sdapi/v1/options", {"ranni_base_url": ""})
+    assert [request.path for request in server.requests] == ["/v1/models"]
+
+
+def test_the_editor_and_the_text_are_one(page: Any) -> None:
+    page.fill("#txt2img_prompt textarea", "plain background")
+    _switch_on(page)
+    page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
+    element = page.locator(f"{SCRIPT}_editor svg [aria-label*='a red circle']").first
+    element.wait_for()
+    element.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([selector, before]) =>"
+        " JSON.parse(document.querySelector(selector).value).elements[0].box.x0 > before",
+        arg=[f"{SCRIPT}_panel textarea", panel()["elements"][0]["box"]["x0"]],
+    )
+    moved = json.loads(page.input_value(f"{SCRIPT}_panel textarea"))
+    assert moved["elements"][1] == panel()["elements"][1]
+    page.wait_for_timeout(1000)
+    found = request_of(_generated(page))
+    assert found is not None
+    assert found["panel"]["elements"][0]["box"]["x0"] > 0.05
 
 
 def test_controls_reach_the_picture(page: Any) -> None:
