@@ -56,7 +56,7 @@ class Tab:
         return self._shown(self._sent(self._function, data))
 
     def press(self, button: str, **values: Any) -> dict[str, Any]:
-        """Press a button of ours, its inputs named by the ends of their element ids; what comes back."""
+        """Press a button of ours, its inputs named by the ends of their element ids; what it shows last."""
         whole = {n: props.get("elem_id") or "" for n, props in self._components.items()}
         found = [
             (n, d)
@@ -72,6 +72,7 @@ class Tab:
 
     def _sent(self, function: int, data: list[Any]) -> dict[str, Any]:
         session = {"session_hash": uuid.uuid4().hex, "fn_index": function}
+        output: dict[str, Any] = {}
         with connect(f"{self._host.url.replace('http', 'ws', 1)}/queue/join", max_size=None) as socket:
             while True:
                 message = json.loads(socket.recv(timeout=300))
@@ -80,8 +81,10 @@ class Tab:
                 elif message["msg"] == "send_data":
                     socket.send(json.dumps({**session, "data": data}))
                 elif message["msg"] == "process_completed":
-                    output: dict[str, Any] = message["output"]
-                    return output
+                    # What ends a function that yields repeats nothing of it.
+                    return message["output"] if message["output"].get("data") else output
+                elif message["msg"] == "process_generating":
+                    output = message["output"]
 
     def _shown(self, output: dict[str, Any]) -> Shown:
         assert "data" in output, output

@@ -118,6 +118,34 @@ def test_planning_and_drawing_do_not_wait_for_each_other(host: Host, server: Any
     long.join()
 
 
+def test_the_tab_plans_while_a_picture_is_drawn(host: Host, server: Any) -> None:
+    from tests.webui_live.tab import Tab
+
+    tab = Tab(host)
+    server(stream(*PIECES))
+    drawing = {"prompt": "a red circle", "steps": 150, "width": 256, "height": 256}
+    long = threading.Thread(target=lambda: host.draw(**drawing))
+    long.start()
+    time.sleep(0.5)
+    shown = tab.press("plan", planner="openai", panel="", txt2img_prompt=PROMPT)
+    assert long.is_alive()
+    assert "red cat" in json.dumps(shown)
+    long.join()
+
+
+def test_interrupt_cancels_what_the_tab_plans(host: Host, server: Any) -> None:
+    from tests.webui_live.tab import Tab
+
+    tab = Tab(host)
+    played = server(stream(*PIECES, pause=2.0))
+    threading.Timer(1.0, host.post, ("/sdapi/v1/interrupt", {})).start()
+    begin = time.monotonic()
+    shown = tab.press("plan", planner="openai", panel="", txt2img_prompt=PROMPT)
+    assert time.monotonic() - begin < 3.0
+    assert "planning was cancelled" in json.dumps(shown)
+    assert len(played.chats) == 1
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_interrupt_cancels_planning(host: Host, server: Any, streamed: bool) -> None:
     played = server(stream(*PIECES, pause=2.0))
