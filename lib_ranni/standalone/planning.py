@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lib_ranni.errors import PlannerError
+import msgspec
+
 from lib_ranni.planner.llm.manner import Manner
-from lib_ranni.planner.llm.servers import KEY_VARIABLE, PRESETS, Server, server_named
+from lib_ranni.planner.llm.servers import KEY_VARIABLE, PRESETS, server_named
 from lib_ranni.planner.planners import NAMES, Settings, make_planner
-from lib_ranni.planner.protocol import Done, Event, Failed, Planner, PlanRequest, Report
+from lib_ranni.planner.protocol import Done, Event, Planner, PlanRequest, Report, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.console import say
 
@@ -54,8 +54,8 @@ def planner_from(args: Namespace) -> Planner:
 
 def _settings(args: Namespace) -> Settings:
     manner = Manner(args.style, args.asks_again, args.temperature, args.max_tokens)
-    server = server_named(args.server, base_url=args.base_url, model=args.llm, environment=os.environ)
-    server = Server(server.base_url, server.model, server.key, read_timeout=args.timeout)
+    server = server_named(args.server, base_url=args.base_url, model=args.llm)
+    server = msgspec.structs.replace(server, read_timeout=args.timeout)
     return Settings(
         server=server,
         folder=Path(args.llm) if args.llm else None,
@@ -70,15 +70,13 @@ def _settings(args: Namespace) -> Settings:
 
 def plan(planner: Planner, request: PlanRequest, on_event: Callable[[Event], None] = lambda _: None) -> Done:
     """Plan, and say what the planner has to say about it. Raises `PlannerError` when it fails."""
-    done: Done | None = None
-    for event in planner.plan(request):
-        on_event(event)
-        if isinstance(event, Failed):
-            raise PlannerError(event.message)
-        if isinstance(event, Done):
-            done = event
-    if done is None:
-        raise PlannerError("the planner stopped without a result; plan again")
+
+    def watched() -> Iterator[Event]:
+        for event in planner.plan(request):
+            on_event(event)
+            yield event
+
+    done = finish(watched())
     tell(done.report)
     return done
 

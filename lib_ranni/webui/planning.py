@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -14,14 +13,13 @@ import msgspec
 from modules import shared
 
 from lib_ranni.errors import PlannerError, RanniError
-from lib_ranni.panel.types import Panel
+from lib_ranni.planner.llm.key import Key
 from lib_ranni.planner.llm.manner import Manner
 from lib_ranni.planner.llm.servers import Server, server_named
 from lib_ranni.planner.planners import NAMES, Settings, make_planner
 from lib_ranni.planner.protocol import (
     Cancelled,
     Done,
-    EditRequest,
     Planner,
     PlanRequest,
     finish,
@@ -39,12 +37,13 @@ _kept: dict[str, tuple[Settings, Planner]] = {}
 def server() -> Server:
     """The server that the settings name, with its key."""
     chosen = settings.planning()
-    named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model, environment=os.environ)
+    named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model)
     saved = keys.key_for(named.url)
-    if saved:
-        named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model, key=saved)
     return msgspec.structs.replace(
-        named, read_timeout=chosen.read_timeout, total_timeout=chosen.total_timeout
+        named,
+        key=Key(saved) if saved else named.key,
+        read_timeout=chosen.read_timeout,
+        total_timeout=chosen.total_timeout,
     )
 
 
@@ -80,11 +79,6 @@ def plan(prompt: str, *, name: str, aspect: float, seed: int | None, cancelled: 
 def request(prompt: str, aspect: float, seed: int | None) -> PlanRequest:
     """What a planner is asked for a canvas of this width / height."""
     return PlanRequest(prompt, min(10.0, max(0.1, aspect)), seed)
-
-
-def edit(panel: Panel, instruction: str, *, name: str, cancelled: Cancelled = never) -> Done:
-    """Change a panel as told. Raises like `plan`."""
-    return finish(planner(name).edit(EditRequest(panel, instruction), cancelled))
 
 
 def interrupted() -> Callable[[], bool]:

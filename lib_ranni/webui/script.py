@@ -45,7 +45,6 @@ class RanniScript(scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
-        make_room()
         setattr(p, jobs.ATTRIBUTE, None)
         for key in (TITLE, jobs.PROBLEM):
             p.extra_generation_params.pop(key, None)
@@ -75,6 +74,7 @@ class RanniScript(scripts.Script):
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
+        make_room()
         if (job := jobs.of(p)) is not None:
             job.before_batch()
 
@@ -115,7 +115,6 @@ def _planned(p: Any, job: jobs.Job) -> Request:
         if done.report.fallback:
             job.warn(f"planned without the model: {done.report.fallback}")
         made[prompt] = done.panel
-    make_room()
     panels = tuple(made[prompt] for prompt in p.all_prompts)
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
 

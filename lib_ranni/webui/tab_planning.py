@@ -14,7 +14,7 @@ from PIL import Image
 from lib_ranni.errors import RanniError
 from lib_ranni.panel.preview import render
 from lib_ranni.panel.reading import load
-from lib_ranni.panel.types import Panel
+from lib_ranni.panel.types import Element, Panel
 from lib_ranni.panel.writing import to_json
 from lib_ranni.planner.protocol import Cancelled, Done, EditRequest, ElementReady, Event, Failed, Report
 from lib_ranni.webui import keys
@@ -117,11 +117,12 @@ def _plan(
 ) -> Iterator[tuple[Any, ...]]:
     """The panel of the prompt as text; its elements are drawn as they come."""
     name = USUAL if name == "none" else name
-    elements: list[Any] = []
+    elements: dict[str, Element] = {}
     for event in _followed(page, lambda stop: planner(name).plan(request(prompt, aspect, None), stop)):
         if isinstance(event, ElementReady):
-            elements.append(event.element)
-            sketch = Panel(elements=tuple(elements), aspect=min(10.0, max(0.1, aspect)))
+            # A model that is asked again begins anew, with the same ids.
+            elements[event.element.id] = event.element
+            sketch = Panel(elements=tuple(elements.values()), aspect=min(10.0, max(0.1, aspect)))
             yield gr.update(), _drawn(sketch), f"<p>{len(elements)} ...</p>", past
         elif isinstance(event, Done):
             yield to_json(event.panel, indent=2), _drawn(event.panel), said(event.report), _with(past, panel)

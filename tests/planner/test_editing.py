@@ -18,7 +18,7 @@ from lib_ranni.panel.reading import check
 from lib_ranni.panel.types import FULL_CANVAS, Box, Element, Panel, with_fields
 from lib_ranni.panel.writing import to_json
 from lib_ranni.planner.builtin.colors import COLORS
-from lib_ranni.planner.builtin.editing import MAX_INSTRUCTION, read_edit, read_instruction
+from lib_ranni.planner.builtin.editing import MAX_INSTRUCTION, read_edit
 from lib_ranni.planner.builtin.editing_descriptions import described
 from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.planner.protocol import Done, EditRequest, Failed, Report
@@ -159,7 +159,7 @@ def mistakes(row: dict[str, Any]) -> list[str]:
     """What is wrong about the outcome of an edit; nothing if all is right."""
     before, expect = panel_of(row["panel"]), list(row["expect"])
     try:
-        operations = read_instruction(before, row["instruction"])
+        operations = read_edit(before, row["instruction"]).operations
     except EditError as error:
         return [] if expect == ["fails"] else [f"raised {error}"]
     if expect == ["fails"]:
@@ -231,13 +231,13 @@ CAT_AND_DOG = panel_of("cat 10,40,30,70 | dog 60,40,85,70")
 )
 def test_what_cannot_be_done_is_said(panel: str, instruction: str, message: str) -> None:
     with pytest.raises(EditError, match=message):
-        read_instruction(panel_of(panel), instruction)
+        read_edit(panel_of(panel), instruction)
 
 
 def test_each_step_sees_the_one_before() -> None:
-    operations = read_instruction(
+    operations = read_edit(
         CAT_AND_DOG, "replace the dog with a horse, then make the horse black and move it up"
-    )
+    ).operations
     panel = apply(CAT_AND_DOG, operations)
     assert [element.description for element in panel.elements] == ["cat", "black horse"]
     assert panel.elements[1].box.center[1] < CAT_AND_DOG.elements[1].box.center[1]
@@ -459,7 +459,7 @@ def _edit_or_refuse(before: Panel, instruction: str) -> None:
 )
 def test_long_instructions_are_bounded(piece: str) -> None:
     with pytest.raises(EditError, match=f"at most {MAX_INSTRUCTION}"):
-        read_instruction(CAT_AND_DOG, (piece * 10_000)[:10_000])
+        read_edit(CAT_AND_DOG, (piece * 10_000)[:10_000])
     for length in (90, 400, MAX_INSTRUCTION):
         for text in (
             (piece * MAX_INSTRUCTION)[:length],
@@ -473,10 +473,10 @@ def test_long_instructions_are_bounded(piece: str) -> None:
 def test_many_elements_are_no_burden() -> None:
     element = CAT_AND_DOG.elements[0]
     crowd = Panel(elements=tuple(with_fields(element, id=f"e{n + 1}") for n in range(900)))
-    assert len(read_instruction(crowd, "make everything smaller")) == 900
+    assert len(read_edit(crowd, "make everything smaller").operations) == 900
     with pytest.raises(EditError, match="more than 1000"):
-        read_instruction(crowd, "make everything smaller and move everything to the right")
-    assert len(read_instruction(crowd, "add twenty birds")) == 20
+        read_edit(crowd, "make everything smaller and move everything to the right")
+    assert len(read_edit(crowd, "add twenty birds").operations) == 20
 
 
 def test_another_base_is_an_operation_of_its_own() -> None:

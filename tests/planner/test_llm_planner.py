@@ -196,6 +196,20 @@ def test_in_regions_it_asks_for_words_and_reads_the_ratio() -> None:
     assert done.panel.elements[1].box.y0 == pytest.approx(1 / 3)
 
 
+def test_edits_are_asked_for_as_json_in_either_style() -> None:
+    backend = Scripted(layout(("a red hat", [0, 0, 1000, 500])))
+    asking = LanguagePlanner(backend, manner=Manner(style="regions"))
+    before = Panel(elements=(Element(id="e1", description="a hat", box=Box(0, 0, 1, 0.5)),))
+    assert descriptions(finish(asking.edit(EditRequest(before, "make it red"))).panel) == ["a red hat"]
+    assert backend.chats[0].schema is not None
+
+
+def test_asking_again_is_never_colder_than_asked() -> None:
+    backend = Scripted("no", "no", "no")
+    planned(backend, manner=Manner(temperature=1.6))
+    assert [chat.temperature for chat in backend.chats] == [1.6, 1.6, 1.6]
+
+
 def test_a_reply_without_regions_is_told_how_regions_are_written() -> None:
     backend = Scripted("I see a fox.", "no", "no")
     planned(backend, manner=Manner(style="regions"))

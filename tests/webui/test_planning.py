@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lib_ranni.errors import InputError
+from lib_ranni.panel.types import Box, Element, Panel
 from lib_ranni.planner.llm.key import Key
+from lib_ranni.planner.protocol import Done, ElementReady, Report
 from tests.planner.fault_server import fault_server, reply_json
 from tests.webui.fake_host import Host, installed
 
@@ -151,3 +154,19 @@ def test_models_of_this_process_make_room_for_pictures(host: Host, monkeypatch: 
     monkeypatch.setattr(model, "offload_all", lambda wait: calls.append(wait))
     planning.make_room()
     assert calls == [1.0]
+
+
+def test_a_model_that_is_asked_again_begins_its_elements_anew(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lib_ranni.webui import tab_planning
+
+    elements = [Element(id="e1", description=text, box=Box(0, 0, 1, 1)) for text in ("a cat", "a dog")]
+    events = [
+        *(ElementReady(element) for element in elements),
+        Done(Panel(elements=(elements[1],)), Report()),
+    ]
+    monkeypatch.setattr(tab_planning, "planner", lambda name: SimpleNamespace(plan=lambda *_: iter(events)))
+    shown = list(tab_planning._plan("a dog", "openai", 1.0, "", [], "page"))
+    assert [yielded[2] for yielded in shown[:2]] == ["<p>1 ...</p>", "<p>1 ...</p>"]
+    assert "a dog" in shown[-1][0]

@@ -137,7 +137,7 @@ def test_inpainting_sees_the_panel_through_its_crop(host: Host, only_masked: boo
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [(152, 120), (136, 128), (128, 168)])
+@pytest.mark.parametrize("size", [(152, 120), (136, 128), (128, 168), (200, 136)])
 def test_odd_sizes(host: Host, size: tuple[int, int], mode: str) -> None:
     drawn = host.draw(request=request(mode), width=size[0], height=size[1], steps=12)
     assert drawn.pictures[0].size == size

@@ -180,10 +180,18 @@ def test_edit_in_words(host: Host, server: Any) -> None:
     assert [e["description"] for e in answer["panel"]["elements"]] == ["red cat", "a blue square"]
     assert any("locked" in note for note in answer["report"]["notes"])
     assert answer["changes"]
-    builtin = host.post("/ranni/v1/edit", {"panel": panel(), "instruction": "把圆放大"})
-    assert builtin.status_code in (200, 502)
-    english = host.post("/ranni/v1/edit", {"panel": panel(), "instruction": "make the circle bigger"}).json()
-    assert english["changes"]
+
+
+@pytest.mark.parametrize(("noun", "told"), [("circle", "make the circle bigger"), ("圆", "把圆放大")])
+def test_edit_in_words_without_a_model(host: Host, noun: str, told: str) -> None:
+    before = json.loads(json.dumps(panel()).replace("circle", noun))
+    answer = host.post("/ranni/v1/edit", {"panel": before, "instruction": told}).json()
+    first, second = (element["box"] for element in answer["panel"]["elements"])
+    assert first[2] - first[0] > before["elements"][0]["box"][2] - before["elements"][0]["box"][0]
+    assert second == before["elements"][1]["box"]
+    refused = host.post("/ranni/v1/edit", {"panel": before, "instruction": "make the zebra bigger"})
+    assert refused.status_code == 502
+    assert "zebra" in refused.text
 
 
 def test_each_picture_may_be_planned_by_a_model(host: Host, server: Any) -> None:

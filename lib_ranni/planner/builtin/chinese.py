@@ -25,6 +25,7 @@ from lib_ranni.planner.builtin.chinese_patterns import (
 from lib_ranni.planner.builtin.chinese_phrases import Held, Phrases, split_list, spot_of
 from lib_ranni.planner.builtin.chinese_words import AND, chinese, either, is_attribute, made_of, opening
 from lib_ranni.planner.builtin.story import Spot, Story
+from lib_ranni.planner.language import is_chinese
 
 _MOST_CLAUSE = 120
 """A longer clause is no description of where things are; it is left in the base prompt."""
@@ -38,7 +39,6 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _SPACE = re.compile(r"(?<=[^\x00-\x7f])[ \t]+(?=[^\x00-\x7f])")
 _SENTENCE = re.compile(r"[。！？；!?;\n\r]+|(?<!\d)\.(?!\d)")
 _CLAUSE = re.compile(r"[，,|]+")
-_HAN = re.compile(r"[㐀-鿿豈-﫿]")
 
 
 class ChineseReader(Phrases):
@@ -109,7 +109,7 @@ class ChineseReader(Phrases):
         if len(clause) > _MOST_CLAUSE:
             self.story.unread.append(clause)
             return
-        if not _HAN.search(clause):
+        if not is_chinese(clause):
             self._foreign(clause)
             return
         before = len(self.story.things)

@@ -10,8 +10,8 @@ from lib_ranni.panel.types import Panel
 from lib_ranni.planner.builtin.editing_actions import Actions
 from lib_ranni.planner.builtin.editing_chinese import ChineseInstruction
 from lib_ranni.planner.builtin.editing_english import EnglishInstruction
-from lib_ranni.planner.builtin.editing_references import HAN
 from lib_ranni.planner.builtin.editing_steps import Step, example, not_understood
+from lib_ranni.planner.language import is_chinese
 
 MAX_INSTRUCTION = 2000
 """Characters; a longer text is no instruction."""
@@ -26,17 +26,12 @@ class Edit(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def read_instruction(panel: Panel, instruction: str) -> tuple[AnyOperation, ...]:
+def read_edit(panel: Panel, instruction: str) -> Edit:
     """The operations that an instruction asks for, to be applied in their order.
 
     Raises `EditError` for words that are not understood, for elements that are not there, are locked or
     cannot be told apart, and for places without room; then nothing is to be done.
     """
-    return read_edit(panel, instruction).operations
-
-
-def read_edit(panel: Panel, instruction: str) -> Edit:
-    """The operations of an instruction, and what is to be said about them. Raises `EditError` as above."""
     if len(instruction) > MAX_INSTRUCTION:
         raise EditError(
             f"an instruction has at most {MAX_INSTRUCTION} characters, not {len(instruction)}; "
@@ -62,7 +57,7 @@ def read_edit(panel: Panel, instruction: str) -> Edit:
 
 def _next_steps(actions: Actions, text: str, carried: str) -> tuple[list[Step], str, str]:
     """(the first steps of a text, the rest of it, their verb). Raises `EditError` if there is none."""
-    if HAN.search(text):
+    if is_chinese(text):
         read = ChineseInstruction(actions.panel, text, bool(actions.earlier)).step()
     else:
         english = EnglishInstruction(actions.panel, text, carried)

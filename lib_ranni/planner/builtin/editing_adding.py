@@ -8,12 +8,13 @@ from lib_ranni.panel.types import MAX_ELEMENTS, Box, Element, Panel
 from lib_ranni.planner.builtin.chinese_phrases import strip_of
 from lib_ranni.planner.builtin.editing_descriptions import hex_colors
 from lib_ranni.planner.builtin.editing_places import Size, freest, ranges, spot_range
-from lib_ranni.planner.builtin.editing_references import HAN, head_of
+from lib_ranni.planner.builtin.editing_references import head_of
 from lib_ranni.planner.builtin.editing_steps import Add as AddStep
 from lib_ranni.planner.builtin.editing_steps import Beside, named
 from lib_ranni.planner.builtin.editing_things import things_of
 from lib_ranni.planner.builtin.layout_sizes import listed, natural_size
 from lib_ranni.planner.builtin.story import MAX_COUNT, Spot, Thing
+from lib_ranni.planner.language import is_chinese
 
 _SIDE = 0.28
 """Side of a medium-sized new element, as a share of the canvas' shorter side."""
@@ -53,7 +54,7 @@ def _model(panel: Panel, thing: Thing) -> Element | None:
 
 def _strip(thing: Thing) -> Box | None:
     """The place of what spans the picture, such as the sky."""
-    name = strip_of(thing.head) if HAN.search(thing.head) else thing.strip
+    name = strip_of(thing.head) if is_chinese(thing.head) else thing.strip
     return None if listed("celestial", thing.head) else _STRIPS.get(name)
 
 

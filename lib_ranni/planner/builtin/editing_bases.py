@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from lib_ranni.planner.builtin.chinese_words import chinese, is_attribute
-from lib_ranni.planner.builtin.editing_references import HAN
 from lib_ranni.planner.builtin.editing_steps import Rebase
 from lib_ranni.planner.builtin.english_phrases import PhraseReader
 from lib_ranni.planner.builtin.english_words import english, tokenize
+from lib_ranni.planner.language import is_chinese
 
 _PARTS = re.compile(r"[,，;；、]")
 
@@ -21,7 +21,7 @@ def new_base(base: str, step: Rebase) -> str:
     if not step.style:
         return ", ".join([_scene(text), *kept])
     styled = _is_style(text)
-    if HAN.search(text):
+    if is_chinese(text):
         text = text if styled else f"{text}风格"
     elif not re.search(r"\b(?:style|styled)\b", text) and not styled:
         text = f"{text} style"
@@ -30,7 +30,7 @@ def new_base(base: str, step: Rebase) -> str:
 
 def _scene(text: str) -> str:
     """A color or other attribute alone is that of the background."""
-    if HAN.search(text):
+    if is_chinese(text):
         bare = text.strip("的 ")
         return f"{bare}背景" if is_attribute(bare) else text
     reader = PhraseReader(text, tokenize(text))
@@ -39,7 +39,7 @@ def _scene(text: str) -> str:
 
 def _is_style(part: str) -> bool:
     """Whether a part of a base prompt speaks of style or quality, not of what is there."""
-    if HAN.search(part):
+    if is_chinese(part):
         return part in chinese().sets["styles"] or part.endswith(("风格", "画风", "画质", "画"))
     words = part.lower().split()
     listed = [english().has("style", word) or english().has("pictures", word) for word in words]

@@ -9,9 +9,9 @@ from msgspec import Struct
 from lib_ranni.panel.types import MAX_COLORS
 from lib_ranni.planner.builtin.chinese_words import chinese, either, is_attribute, opening
 from lib_ranni.planner.builtin.colors import COLORS
-from lib_ranni.planner.builtin.editing_references import HAN
 from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
 from lib_ranni.planner.builtin.english_words import english, tokenize
+from lib_ranni.planner.language import is_chinese
 
 _SHADES = frozenset(("dark", "light", "pale", "bright", "deep", "neon", "pastel"))
 _NO_HUE = _SHADES | {"transparent"}
@@ -62,7 +62,7 @@ def described(description: str, words: str, part: str = "") -> Wording:
 
     Attributes that cannot hold together with the new ones, such as another color or material, are dropped.
     """
-    if HAN.search(description):
+    if is_chinese(description):
         return _chinese(description, words, part)
     return _english(description, words, part)
 
@@ -198,7 +198,7 @@ def _article(match: re.Match[str]) -> str:
 
 def equipped(description: str, thing: str) -> str:
     """The description of something that now has or wears a thing; another of the same kind is replaced."""
-    if HAN.search(description):
+    if is_chinese(description):
         verb = (
             "戴着" if re.search(r"[帽镜巾链罩表套冠]", thing) else "穿着" if _clothing_zh(thing) else "带着"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from lib_ranni.errors import EditError
@@ -13,8 +12,8 @@ from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.editing_steps import Extreme, Reference, References, example, named
 from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
 from lib_ranni.planner.builtin.english_words import english, singular, tokenize
+from lib_ranni.planner.language import is_chinese
 
-HAN = re.compile(r"[㐀-鿿豈-﫿]")
 GENERIC = frozenset(("thing", "element", "object", "item", "one", "shape", "stuff", "东西", "物体", "元素"))
 """Nouns that fit every element."""
 
@@ -60,7 +59,7 @@ def vocabulary(panel: Panel) -> tuple[frozenset[str], frozenset[str]]:
     heads: set[str] = set()
     words: set[str] = set()
     for element in panel.elements:
-        if not HAN.search(element.description):
+        if not is_chinese(element.description):
             head, _, all_words = _english(element.description)
             heads.add(head)
             words |= all_words
@@ -69,7 +68,7 @@ def vocabulary(panel: Panel) -> tuple[frozenset[str], frozenset[str]]:
 
 def head_of(description: str) -> str:
     """The noun that a description is about, in the singular; empty if there is none."""
-    return _chinese(description)[0] if HAN.search(description) else _english(description)[0]
+    return _chinese(description)[0] if is_chinese(description) else _english(description)[0]
 
 
 def _has_color(element: Element, color: str) -> bool:
@@ -81,7 +80,7 @@ def _fit(element: Element, head: str) -> int:
     if not head or _plain(head) in GENERIC:
         return 3
     text = element.description
-    if HAN.search(head):
+    if is_chinese(head):
         own = _chinese(text)[0]
         if head in (own, text):
             return 3
@@ -105,7 +104,7 @@ def named_by(panel: Panel, noun: str) -> bool:
 def _shows(element: Element, attribute: str) -> bool:
     """Whether an element has an attribute, by its description or its colors."""
     text = element.description
-    if HAN.search(attribute):
+    if is_chinese(attribute):
         color = chinese().lookup("colors", attribute)
         if color is not None:
             return color in _chinese(text)[1] or _has_color(element, color) or attribute in text

@@ -7,11 +7,11 @@ import re
 from lib_ranni.errors import EditError
 from lib_ranni.planner.builtin.chinese import read_chinese
 from lib_ranni.planner.builtin.chinese_words import opening
-from lib_ranni.planner.builtin.editing_references import HAN
 from lib_ranni.planner.builtin.english import read_english
 from lib_ranni.planner.builtin.english_phrases import PhraseReader
 from lib_ranni.planner.builtin.english_words import singular, tokenize
 from lib_ranni.planner.builtin.story import Thing
+from lib_ranni.planner.language import is_chinese
 
 _ARTICLE = re.compile(r"(?:an?|the|some|my)\s+", re.IGNORECASE)
 
@@ -33,7 +33,7 @@ def attributes_before(thing: Thing) -> str:
 def things_of(text: str) -> list[Thing]:
     """The things that a phrase names, at least one. Raises `EditError` for nothing but signs."""
     text = " ".join(text.split()).strip(" ,，。.!！?？、")
-    story = (read_chinese if HAN.search(text) else read_english)(text)
+    story = (read_chinese if is_chinese(text) else read_english)(text)
     things = [thing for thing in story.things if thing.text.strip()]
     plain = len(things) == 1 and not story.unread
     several = len(things) > 1 and not story.links and not story.unread and not story.scene
@@ -41,7 +41,7 @@ def things_of(text: str) -> list[Thing]:
         return things
     bare = (
         text[opening(text).end :].removeprefix("一片")
-        if HAN.search(text)
+        if is_chinese(text)
         else _ARTICLE.sub("", text, count=1)
     )
     if not re.search(r"\w", bare):

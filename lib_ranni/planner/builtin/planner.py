@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 
 from lib_ranni.errors import EditError
@@ -16,6 +15,7 @@ from lib_ranni.planner.builtin.editing import read_edit
 from lib_ranni.planner.builtin.english import read_english
 from lib_ranni.planner.builtin.layout import Layout, lay_out
 from lib_ranni.planner.builtin.story import Story, Thing
+from lib_ranni.planner.language import is_chinese
 from lib_ranni.planner.protocol import (
     Cancelled,
     Done,
@@ -31,7 +31,6 @@ from lib_ranni.planner.protocol import (
 EMPTY_BASE = ""
 """The base prompt when every word of the prompt has become part of an element."""
 
-_HAN = re.compile(r"[㐀-鿿豈-﫿]")
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +73,7 @@ class BuiltinPlanner:
 
 def read_prompt(prompt: str) -> Story:
     """What a prompt says, in whichever of the languages it is written."""
-    return read_chinese(prompt) if _HAN.search(prompt) else read_english(prompt)
+    return read_chinese(prompt) if is_chinese(prompt) else read_english(prompt)
 
 
 def _plan(request: PlanRequest) -> tuple[Panel, Report]:

@@ -13,7 +13,7 @@ from lib_ranni.errors import PlannerError
 from lib_ranni.planner.llm.completions import error_text, quoted
 from lib_ranni.planner.llm.key import Key
 
-_PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
+_PASSING = frozenset((408, 425, 500, 502, 503, 504))
 _MOST_MODELS = 10
 
 
@@ -30,6 +30,7 @@ def fault_of(
 ) -> PlannerError | PassingFault:
     """The error for a response that is none; `models` are those the server has instead of `model`."""
     state, said = response.status_code, _said(body)
+    pause = _pause(response.headers.get("retry-after", ""))
     if response.has_redirect_location:
         target = quoted(str(httpx.URL(response.headers.get("location", "")).copy_with(query=None)))
         return PlannerError(f"{url} sends us on to {target}; put that address in if you trust it")
@@ -41,11 +42,9 @@ def fault_of(
         names = ", ".join(models[:_MOST_MODELS]) + (", ..." if len(models) > _MOST_MODELS else "")
         return PlannerError(f"{url} has no model {model!r}; it has {names}")
     if state == 429:
-        pause = _pause(response.headers.get("retry-after", ""))
         wait = "" if pause is None else f"; it asks to wait {pause:.0f} s"
         return PassingFault(f"{url} has had too many requests ({said}){wait}", pause)
     if state in _PASSING:
-        pause = _pause(response.headers.get("retry-after", ""))
         return PassingFault(f"{url} has a fault of its own ({state}: {said}); try again later", pause)
     if state == 413:
         return PlannerError(f"the prompt is too long for {url} ({said}); shorten it")

@@ -88,13 +88,13 @@ class LanguagePlanner:
 
     def plan(self, request: PlanRequest, cancelled: Cancelled = never) -> Iterator[Event]:
         """Plan a prompt. Elements come as the model closes them, and may still change."""
-
         purpose: Literal["plan", "regions"] = "plan" if self._manner.style == "panel" else "regions"
 
-        def messages() -> tuple[Message, ...]:
+        def chat() -> Chat:
             shape = Fraction(request.aspect).limit_denominator(20)
             fields = {"prompt": request.prompt, "canvas": f"{shape.numerator}:{shape.denominator}"}
-            return self._prompts.messages(purpose, request.prompt, fields, request.picture)
+            messages = self._prompts.messages(purpose, request.prompt, fields, request.picture)
+            return self._chat(messages, request.seed, structured=purpose == "plan")
 
         def judge(reply: str, examples: tuple[str, ...]) -> _Outcome:
             try:
@@ -108,19 +108,18 @@ class LanguagePlanner:
             panel = with_fields(reading.panel, provenance=origin, aspect=request.aspect)
             return _Outcome(panel, reading.repairs, (), disagreements(request.prompt, panel))
 
-        def instead() -> Iterator[Event]:
-            return iter(()) if self._fallback is None else self._fallback.plan(request, cancelled)
-
+        instead = None if self._fallback is None else self._fallback.plan(request, cancelled)
         inquiry = _Inquiry(self._backend, self._cache, request.aspect, cancelled)
-        return self._run(messages, judge, request.prompt, request.seed, instead, inquiry)
+        return self._run(chat, judge, request.prompt, instead, inquiry)
 
     def edit(self, request: EditRequest, cancelled: Cancelled = never) -> Iterator[Event]:
         """Change a panel as told. Locked elements stay as they are, bit for bit."""
         before = request.panel
 
-        def messages() -> tuple[Message, ...]:
+        def chat() -> Chat:
             fields = {"panel": to_reply(before), "instruction": request.instruction}
-            return self._prompts.messages("edit", request.instruction, fields)
+            messages = self._prompts.messages("edit", request.instruction, fields)
+            return self._chat(messages, request.seed, structured=True)
 
         def judge(reply: str, examples: tuple[str, ...]) -> _Outcome:
             reading = read_reply(reply, before.aspect, examples)
@@ -130,27 +129,25 @@ class LanguagePlanner:
                 raise ReplyError("nothing was changed; do what the instruction says")
             return _Outcome(panel, reading.repairs, (*changes, *remarks))
 
-        def instead() -> Iterator[Event]:
-            return iter(()) if self._fallback is None else self._fallback.edit(request, cancelled)
-
+        instead = None if self._fallback is None else self._fallback.edit(request, cancelled)
         inquiry = _Inquiry(self._backend, self._cache, before.aspect, cancelled)
-        return self._run(messages, judge, request.instruction, request.seed, instead, inquiry)
+        return self._run(chat, judge, request.instruction, instead, inquiry)
+
+    def _chat(self, messages: tuple[Message, ...], seed: int | None, *, structured: bool) -> Chat:
+        schema = reply_schema() if structured else None
+        return Chat(messages, schema, seed, self._manner.temperature, self._manner.max_tokens)
 
     def _run(
         self,
-        messages: Callable[[], tuple[Message, ...]],
+        chat: Callable[[], Chat],
         judge: Judge,
         words: str,
-        seed: int | None,
-        instead: Callable[[], Iterator[Event]],
+        instead: Iterator[Event] | None,
         inquiry: _Inquiry,
     ) -> Iterator[Event]:
         """Ask, judge, ask again; end with `Done` or `Failed`, whatever happens."""
-        manner = self._manner
         try:
-            schema = reply_schema() if manner.style == "panel" else None
-            chat = Chat(messages(), schema, seed, manner.temperature, manner.max_tokens)
-            best = yield from self._best(inquiry, chat, judge, words)
+            best = yield from self._best(inquiry, chat(), judge, words)
         except (PlannerError, InputError) as error:
             best, reason = None, str(error)
         except Exception as error:
@@ -159,7 +156,7 @@ class LanguagePlanner:
         if inquiry.cancelled():
             yield Failed("planning was cancelled", cancelled=True)
         elif best is None:
-            yield from _fallen_back(instead(), reason, inquiry.asked)
+            yield from _fallen_back(instead or iter(()), reason, inquiry.asked)
         else:
             notes = (*best.notes, *(f"still wrong: {fault}" for fault in best.faults))
             report = Report((), notes, best.repairs, inquiry.asked, cached=not inquiry.asked)
@@ -204,7 +201,7 @@ class LanguagePlanner:
         """The first chat, the bad reply, and what is wrong with it, asked a little more freely."""
         # Asked in the same way, a small model answers the same.
         seed = None if first.seed is None else (first.seed + tries) % (MAX_SEED + 1)
-        temperature = min(1.0, first.temperature + 0.3 * tries)
+        temperature = max(first.temperature, min(1.0, first.temperature + 0.3 * tries))
         correction = self._prompts.messages("again", words, {"problem": complaint})
         answer = Message("assistant", reply[:_MOST_SENT_BACK] or "(nothing)")
         messages = (*first.messages, answer, *correction)

@@ -9,13 +9,13 @@ from typing import Literal, cast
 import msgspec
 
 from lib_ranni.errors import InputError
+from lib_ranni.planner.language import is_chinese
 from lib_ranni.planner.llm.backend import Message
 
 _OURS = Path(__file__).parents[1] / "prompts"
 _MOST_CHARACTERS = 100_000
 _HEADING = re.compile(r"^# (system|user|assistant)[ \t]*$", re.MULTILINE)
 _FIELD = re.compile(r"\{\{(\w{1,20})\}\}")
-_HAN = re.compile(r"[㐀-鿿豈-﫿]")
 
 Purpose = Literal["plan", "regions", "edit", "again"]
 """Plan as JSON, plan RPG's way, edit as told, answer once more. A file is named after it and its language."""
@@ -34,7 +34,7 @@ class Prompts:
 
         `picture` goes with the last turn. Raises `InputError` for a file of the user's that is none.
         """
-        language = "zh" if _HAN.search(words) else "en"
+        language = "zh" if is_chinese(words) else "en"
         turns = [
             Message(role, _FIELD.sub(lambda match: fields.get(match[1], match[0]), text))
             for role, text in self._turns(f"{purpose}_{language}.md")

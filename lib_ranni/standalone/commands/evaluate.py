@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lib_ranni.errors import InputError, PlannerError
+from lib_ranni.errors import InputError
 from lib_ranni.evaluation.contact_sheet import contact_sheet
 from lib_ranni.evaluation.planner_suite import (
     Course,
@@ -24,7 +24,7 @@ from lib_ranni.evaluation.report import Result, Summary, as_json, summarize, tab
 from lib_ranni.evaluation.run import Job, run_suite
 from lib_ranni.evaluation.suite import limited, load_suite
 from lib_ranni.panel.types import Panel
-from lib_ranni.planner.protocol import Done, ElementReady, Event, Failed, PlanRequest, finish
+from lib_ranni.planner.protocol import ElementReady, Event, PlanRequest, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.commands.generate import MODES
 from lib_ranni.standalone.console import progress_bar, say, show
@@ -105,15 +105,17 @@ def _planner(args: Namespace) -> tuple[str, Summary]:
 def _followed(events: Iterator[Event]) -> tuple[Panel, Course]:
     """The panel at the end, and how it came about."""
     began, first = time.perf_counter(), None
-    for event in events:
-        if isinstance(event, ElementReady) and first is None:
-            first = time.perf_counter() - began
-        if isinstance(event, Failed):
-            raise PlannerError(event.message)
-        if isinstance(event, Done):
-            report = event.report
-            return event.panel, Course(report.asked, len(report.repairs), report.fallback, first)
-    raise PlannerError("the planner stopped without a result; plan again")
+
+    def watched() -> Iterator[Event]:
+        nonlocal first
+        for event in events:
+            if isinstance(event, ElementReady) and first is None:
+                first = time.perf_counter() - began
+            yield event
+
+    done = finish(watched())
+    report = done.report
+    return done.panel, Course(report.asked, len(report.repairs), report.fallback, first)
 
 
 def _geneval(path: Path) -> tuple[PlannerEntry, ...]:
