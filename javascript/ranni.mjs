@@ -4,27 +4,27 @@
  */
 
 const PARTS = [
-    "canvas",
-    "commands",
-    "document",
-    "dom",
-    "editor",
-    "fields",
-    "geometry",
-    "gestures",
-    "host",
-    "icons",
-    "inspector",
-    "keyboard",
-    "list",
-    "notice",
-    "store",
-    "strings",
-    "toolbar",
-    "viewport",
+  "canvas",
+  "commands",
+  "document",
+  "dom",
+  "editor",
+  "fields",
+  "geometry",
+  "gestures",
+  "host",
+  "icons",
+  "inspector",
+  "keyboard",
+  "list",
+  "notice",
+  "store",
+  "strings",
+  "toolbar",
+  "viewport",
 ];
 
 const addresses = PARTS.map((name) => new URL(`./ranni/${name}.mjs`, import.meta.url));
 await Promise.allSettled(addresses.map((address) => fetch(address, { cache: "no-cache" })));
 const { start } = await import("./ranni/host.mjs");
-start();
+await start();

@@ -16,297 +16,286 @@ const EDGES = /** @type {const} */ (["left", "center", "right", "top", "middle",
  *   Partial<import("./fields.mjs").FieldOptions>)[]}
  */
 const FIELDS = [
-    { name: "description", kind: "text", rows: 3 },
-    { name: "negative", kind: "text", rows: 1 },
-    { name: "weight", kind: "number", step: 0.05, low: 0, high: 10 },
-    { name: "base_ratio", kind: "number", step: 0.05, low: 0, high: 1, empty: "usual" },
-    { name: "start", kind: "number", step: 0.05, low: 0, high: 1 },
-    { name: "end", kind: "number", step: 0.05, low: 0, high: 1 },
-    { name: "seed", kind: "number", step: 1, low: 0, high: MAX_SEED, empty: "any" },
+  { name: "description", kind: "text", rows: 3 },
+  { name: "negative", kind: "text", rows: 1 },
+  { name: "weight", kind: "number", step: 0.05, low: 0, high: 10 },
+  { name: "base_ratio", kind: "number", step: 0.05, low: 0, high: 1, empty: "usual" },
+  { name: "start", kind: "number", step: 0.05, low: 0, high: 1 },
+  { name: "end", kind: "number", step: 0.05, low: 0, high: 1 },
+  { name: "seed", kind: "number", step: 1, low: 0, high: MAX_SEED, empty: "any" },
 ];
 
 const SIDES = /** @type {const} */ (["x", "y", "width", "height"]);
 
 export class Inspector {
-    #context;
-    #title = html("h3");
-    #unit = html("select", { "data-field": "unit", change: () => this.draw() });
-    #unitLabel = html("span");
-    #colors = html("div", { class: "ranni-colors" });
-    #colorsLabel = html("span");
-    #colorsSeen = "";
-    /** @type {Map<string, Field>} */ #fields = new Map();
-    /** @type {Map<string, Field>} */ #sides = new Map();
-    /** @type {Map<string, Field>} */ #panelFields = new Map();
-    /** @type {Map<string, HTMLButtonElement>} */ #arrange = new Map();
-    node = html("section", { class: "ranni-inspector" });
+  #context;
+  #title = html("h3");
+  #unit = html("select", { "data-field": "unit", change: () => this.draw() });
+  #unitLabel = html("span");
+  #colors = html("div", { class: "ranni-colors" });
+  #colorsLabel = html("span");
+  #colorsSeen = "";
+  /** @type {Map<string, Field>} */ #fields = new Map();
+  /** @type {Map<string, Field>} */ #sides = new Map();
+  /** @type {Map<string, Field>} */ #panelFields = new Map();
+  /** @type {Map<string, HTMLButtonElement>} */ #arrange = new Map();
+  node = html("section", { class: "ranni-inspector" });
 
-    /** @param {import("./editor.mjs").Context} context */
-    constructor(context) {
-        this.#context = context;
-        const { store, t } = context;
-        const shared = { t, sealed: () => this.#sealed() };
-        for (const options of FIELDS) {
-            const { name } = options;
-            const fault = (/** @type {any} */ value) => this.#fault(name, value);
-            const commit = (/** @type {any} */ value) =>
-                void store.apply(setField(store.state.selection, name, value), `field ${name}`);
-            this.#fields.set(name, new Field({ ...options, ...shared, label: name, fault, commit }));
-        }
-        for (const side of SIDES) {
-            const fault = (/** @type {any} */ value) => this.#sideFault(side, value);
-            const commit = (/** @type {any} */ value) => this.#setSide(side, value);
-            this.#sides.set(
-                side,
-                new Field({ ...shared, name: side, label: side, kind: "number", step: 1, fault, commit }),
-            );
-        }
-        for (const [name, label, rows] of /** @type {[string, string, number][]} */ ([
-            ["base", "base", 3],
-            ["negative", "panel_negative", 2],
-        ])) {
-            const fault = (/** @type {any} */ value) => panelFault(name, value);
-            const commit = (/** @type {any} */ value) =>
-                void store.apply(setPanelField(name, value), `panel ${name}`);
-            this.#panelFields.set(
-                name,
-                new Field({ ...shared, name: `panel_${name}`, label, kind: "text", rows, fault, commit }),
-            );
-        }
-        this.#build();
+  /** @param {import("./editor.mjs").Context} context */
+  constructor(context) {
+    this.#context = context;
+    const { store, t } = context;
+    const shared = { t, sealed: () => this.#sealed() };
+    for (const options of FIELDS) {
+      const { name } = options;
+      const fault = (/** @type {any} */ value) => this.#fault(name, value);
+      const commit = (/** @type {any} */ value) =>
+        void store.apply(setField(store.state.selection, name, value), `field ${name}`);
+      this.#fields.set(name, new Field({ ...options, ...shared, label: name, fault, commit }));
     }
-
-    #build() {
-        const { store } = this.#context;
-        for (const edge of EDGES) {
-            this.#arrange.set(
-                `align_${edge}`,
-                html("button", { click: () => store.apply(align(store.state.selection, edge)) }),
-            );
-        }
-        for (const axis of /** @type {const} */ (["x", "y"])) {
-            this.#arrange.set(
-                `distribute_${axis}`,
-                html("button", { click: () => store.apply(distribute(store.state.selection, axis)) }),
-            );
-        }
-        for (const [name, button] of this.#arrange) {
-            update(button, { type: "button", class: "ranni-tool", "data-tool": name });
-            button.append(icon(name));
-        }
-        this.#unit.append(html("option", { value: "percent" }, "%"), html("option", { value: "px" }, "px"));
-        const field = (/** @type {string} */ name) => /** @type {Field} */ (this.#fields.get(name)).node;
-        this.parts = {
-            panel: html("div", {}, ...[...this.#panelFields.values()].map((f) => f.node)),
-            arrange: html(
-                "div",
-                { class: "ranni-group ranni-arrange", role: "group" },
-                ...this.#arrange.values(),
-            ),
-            words: html("div", {}, field("description"), field("negative")),
-            box: html(
-                "div",
-                { class: "ranni-numbers ranni-place" },
-                ...[...this.#sides.values()].map((f) => f.node),
-                html("label", { class: "ranni-field" }, this.#unitLabel, this.#unit),
-            ),
-            colors: html("div", { class: "ranni-field" }, this.#colorsLabel, this.#colors),
-            numbers: html(
-                "div",
-                { class: "ranni-numbers" },
-                ...["weight", "base_ratio", "seed", "start", "end"].map(field),
-            ),
-        };
-        this.node.append(this.#title, ...Object.values(this.parts));
+    for (const side of SIDES) {
+      const fault = (/** @type {any} */ value) => this.#sideFault(side, value);
+      const commit = (/** @type {any} */ value) => this.#setSide(side, value);
+      this.#sides.set(
+        side,
+        new Field({ ...shared, name: side, label: side, kind: "number", step: 1, fault, commit }),
+      );
     }
-
-    /** Go to the description, ready to be written over. */
-    describe() {
-        const { input } = /** @type {Field} */ (this.#fields.get("description"));
-        if (this.parts?.words.hidden) return;
-        input.focus({ preventScroll: true });
-        input.select();
+    for (const [name, label, rows] of /** @type {[string, string, number][]} */ ([
+      ["base", "base", 3],
+      ["negative", "panel_negative", 2],
+    ])) {
+      const fault = (/** @type {any} */ value) => panelFault(name, value);
+      const commit = (/** @type {any} */ value) =>
+        void store.apply(setPanelField(name, value), `panel ${name}`);
+      this.#panelFields.set(
+        name,
+        new Field({ ...shared, name: `panel_${name}`, label, kind: "text", rows, fault, commit }),
+      );
     }
+    this.#build();
+  }
 
-    #chosen() {
-        const { panel, selection } = this.#context.store.state;
-        return panel.elements.filter((e) => selection.includes(e.id));
+  #build() {
+    const { store } = this.#context;
+    for (const edge of EDGES) {
+      this.#arrange.set(
+        `align_${edge}`,
+        html("button", { click: () => store.apply(align(store.state.selection, edge)) }),
+      );
     }
-
-    #sealed() {
-        this.#context.store.seal();
+    for (const axis of /** @type {const} */ (["x", "y"])) {
+      this.#arrange.set(
+        `distribute_${axis}`,
+        html("button", { click: () => store.apply(distribute(store.state.selection, axis)) }),
+      );
     }
-
-    draw() {
-        const { t, size } = this.#context;
-        const { panel } = this.#context.store.state;
-        const chosen = this.#chosen();
-        const parts = /** @type {NonNullable<typeof this.parts>} */ (this.parts);
-        const [some, one] = [chosen.length > 0, chosen.length === 1];
-        setText(
-            this.#title,
-            one
-                ? t("one", panel.elements.indexOf(chosen[0]) + 1)
-                : some
-                  ? t("several", chosen.length)
-                  : t("whole"),
-        );
-        parts.panel.hidden = some;
-        for (const part of [parts.words, parts.colors, parts.numbers]) part.hidden = !some;
-        parts.box.hidden = !one;
-        parts.arrange.hidden = chosen.length < 2;
-        for (const [name, field] of this.#panelFields) field.draw(panel[name] ?? "", false, false);
-        if (!some) return;
-        const open = chosen.some((e) => !e.locked);
-        for (const [name, field] of this.#fields) {
-            const values = chosen.map((e) => (name === "description" ? e.description : fieldOf(e, name)));
-            field.draw(
-                values[0],
-                values.some((value) => value !== values[0]),
-                !open,
-            );
-        }
-        for (const [name, button] of this.#arrange) {
-            update(button, {
-                title: t(name),
-                "aria-label": t(name),
-                disabled: name.startsWith("distribute") && chosen.length < 3,
-            });
-        }
-        this.#drawColors(chosen, open);
-        if (!one) return;
-        setText(this.#unitLabel, t("unit"));
-        update(this.#unit, { hidden: !size });
-        for (const [side, field] of this.#sides)
-            field.draw(this.#inUnit(side, this.#side(chosen[0], side)), false, !open);
+    for (const [name, button] of this.#arrange) {
+      update(button, { type: "button", class: "ranni-tool", "data-tool": name });
+      button.append(icon(name));
     }
+    this.#unit.append(html("option", { value: "percent" }, "%"), html("option", { value: "px" }, "px"));
+    const field = (/** @type {string} */ name) => /** @type {Field} */ (this.#fields.get(name)).node;
+    this.parts = {
+      panel: html("div", {}, ...[...this.#panelFields.values()].map((f) => f.node)),
+      arrange: html("div", { class: "ranni-group ranni-arrange", role: "group" }, ...this.#arrange.values()),
+      words: html("div", {}, field("description"), field("negative")),
+      box: html(
+        "div",
+        { class: "ranni-numbers ranni-place" },
+        ...[...this.#sides.values()].map((f) => f.node),
+        html("label", { class: "ranni-field" }, this.#unitLabel, this.#unit),
+      ),
+      colors: html("div", { class: "ranni-field" }, this.#colorsLabel, this.#colors),
+      numbers: html(
+        "div",
+        { class: "ranni-numbers" },
+        ...["weight", "base_ratio", "seed", "start", "end"].map(field),
+      ),
+    };
+    this.node.append(this.#title, ...Object.values(this.parts));
+  }
 
-    /**
-     * What is wrong with a value for the elements that would take it.
-     * @param {string} name @param {any} value
-     */
-    #fault(name, value) {
-        for (const element of this.#chosen()) {
-            const wrong = element.locked ? null : elementFault(element, name, value);
-            if (wrong) return wrong;
-        }
-        return null;
+  /** Go to the description, ready to be written over. */
+  describe() {
+    const { input } = /** @type {Field} */ (this.#fields.get("description"));
+    if (this.parts?.words.hidden) return;
+    input.focus({ preventScroll: true });
+    input.select();
+  }
+
+  #chosen() {
+    const { panel, selection } = this.#context.store.state;
+    return panel.elements.filter((e) => selection.includes(e.id));
+  }
+
+  #sealed() {
+    this.#context.store.seal();
+  }
+
+  draw() {
+    const { t, size } = this.#context;
+    const { panel } = this.#context.store.state;
+    const chosen = this.#chosen();
+    const parts = /** @type {NonNullable<typeof this.parts>} */ (this.parts);
+    const [some, one] = [chosen.length > 0, chosen.length === 1];
+    setText(
+      this.#title,
+      one ? t("one", panel.elements.indexOf(chosen[0]) + 1) : some ? t("several", chosen.length) : t("whole"),
+    );
+    parts.panel.hidden = some;
+    for (const part of [parts.words, parts.colors, parts.numbers]) part.hidden = !some;
+    parts.box.hidden = !one;
+    parts.arrange.hidden = chosen.length < 2;
+    for (const [name, field] of this.#panelFields) field.draw(panel[name] ?? "", false, false);
+    if (!some) return;
+    const open = chosen.some((e) => !e.locked);
+    for (const [name, field] of this.#fields) {
+      const values = chosen.map((e) => (name === "description" ? e.description : fieldOf(e, name)));
+      field.draw(
+        values[0],
+        values.some((value) => value !== values[0]),
+        !open,
+      );
     }
-
-    /** @param {PanelElement} element @param {string} side */
-    #side({ box }, side) {
-        return { x: box.x0, y: box.y0, width: box.x1 - box.x0, height: box.y1 - box.y0 }[side] ?? 0;
+    for (const [name, button] of this.#arrange) {
+      update(button, {
+        title: t(name),
+        "aria-label": t(name),
+        disabled: name.startsWith("distribute") && chosen.length < 3,
+      });
     }
+    this.#drawColors(chosen, open);
+    if (!one) return;
+    setText(this.#unitLabel, t("unit"));
+    update(this.#unit, { hidden: !size });
+    for (const [side, field] of this.#sides)
+      field.draw(this.#inUnit(side, this.#side(chosen[0], side)), false, !open);
+  }
 
-    /** How many of the shown unit the canvas has along a side. @param {string} side */
-    #scale(side) {
-        const { size } = this.#context;
-        if (this.#unit.value !== "px" || !size) return 100;
-        return side === "x" || side === "width" ? size[0] : size[1];
+  /**
+   * What is wrong with a value for the elements that would take it.
+   * @param {string} name @param {any} value
+   */
+  #fault(name, value) {
+    for (const element of this.#chosen()) {
+      const wrong = element.locked ? null : elementFault(element, name, value);
+      if (wrong) return wrong;
     }
+    return null;
+  }
 
-    /** @param {string} side @param {number} value */
-    #inUnit(side, value) {
-        const digits = this.#unit.value === "px" ? 1 : 100;
-        return Math.round(value * this.#scale(side) * digits) / digits;
-    }
+  /** @param {PanelElement} element @param {string} side */
+  #side({ box }, side) {
+    return { x: box.x0, y: box.y0, width: box.x1 - box.x0, height: box.y1 - box.y0 }[side] ?? 0;
+  }
 
-    /** @param {string} side @param {number} value */
-    #sideFault(side, value) {
-        const [element] = this.#chosen();
-        const isSize = side === "width" || side === "height";
-        const low = isSize ? LEAST : 0;
-        const high = isSize
-            ? 1 - this.#side(element, side === "width" ? "x" : "y")
-            : 1 - this.#side(element, side === "x" ? "width" : "height");
-        const [least, most] = [this.#inUnit(side, low), this.#inUnit(side, high)];
-        return value >= least && value <= most ? null : { code: "number", args: [least, most] };
-    }
+  /** How many of the shown unit the canvas has along a side. @param {string} side */
+  #scale(side) {
+    const { size } = this.#context;
+    if (this.#unit.value !== "px" || !size) return 100;
+    return side === "x" || side === "width" ? size[0] : size[1];
+  }
 
-    /** @param {string} side @param {number} value */
-    #setSide(side, value) {
-        const [{ id, box }] = this.#chosen();
-        const to = value / this.#scale(side);
-        const width = box.x1 - box.x0;
-        const height = box.y1 - box.y0;
-        const changed = {
-            x: () => boxOf(to, box.y0, Math.min(1, to + width), box.y1),
-            y: () => boxOf(box.x0, to, box.x1, Math.min(1, to + height)),
-            width: () => boxOf(box.x0, box.y0, Math.min(1, rounded(box.x0 + to)), box.y1),
-            height: () => boxOf(box.x0, box.y0, box.x1, Math.min(1, rounded(box.y0 + to))),
-        }[side];
-        if (changed) this.#context.store.apply(place(new Map([[id, changed()]])), `field ${side}`);
-    }
+  /** @param {string} side @param {number} value */
+  #inUnit(side, value) {
+    const digits = this.#unit.value === "px" ? 1 : 100;
+    return Math.round(value * this.#scale(side) * digits) / digits;
+  }
 
-    /** @param {PanelElement[]} chosen @param {boolean} open */
-    #drawColors(chosen, open) {
-        const { t, language } = this.#context;
-        setText(this.#colorsLabel, t("colors"));
-        const colors = /** @type {string[]} */ (fieldOf(chosen[0], "colors"));
-        const seen = JSON.stringify([colors.length, chosen.map((e) => e.id), open, language]);
-        if (seen !== this.#colorsSeen) {
-            this.#colorsSeen = seen;
-            const nodes = colors.flatMap((_, index) => this.#colorNodes(index, open));
-            if (colors.length < MAX_COLORS) {
-                const click = () => this.#setColors((old) => [...old, old[old.length - 1] ?? "#808080"]);
-                nodes.push(
-                    html(
-                        "button",
-                        {
-                            type: "button",
-                            class: "ranni-tool",
-                            title: t("add_color"),
-                            "aria-label": t("add_color"),
-                            disabled: !open,
-                            click,
-                        },
-                        icon("add"),
-                    ),
-                );
-            }
-            this.#colors.replaceChildren(...nodes);
-        }
-        for (const [index, input] of this.#colors.querySelectorAll("input").entries()) {
-            if (input.value !== colors[index]) input.value = colors[index];
-        }
-    }
+  /** @param {string} side @param {number} value */
+  #sideFault(side, value) {
+    const [element] = this.#chosen();
+    const isSize = side === "width" || side === "height";
+    const low = isSize ? LEAST : 0;
+    const high = isSize
+      ? 1 - this.#side(element, side === "width" ? "x" : "y")
+      : 1 - this.#side(element, side === "x" ? "width" : "height");
+    const [least, most] = [this.#inUnit(side, low), this.#inUnit(side, high)];
+    return value >= least && value <= most ? null : { code: "number", args: [least, most] };
+  }
 
-    /** @param {number} index @param {boolean} open @returns {HTMLElement[]} */
-    #colorNodes(index, open) {
-        const { t } = this.#context;
-        const input = html("input", {
-            type: "color",
-            "data-field": `color_${index}`,
-            "aria-label": t("color", index + 1),
-            disabled: !open,
-            input: (event) =>
-                this.#setColors(
-                    (old) => old.map((c, n) => (n === index ? event.target.value : c)),
-                    "field colors",
-                ),
-            change: () => this.#sealed(),
-        });
-        const label = t("remove_color", index + 1);
-        const click = () => this.#setColors((old) => old.filter((_, n) => n !== index));
-        const remove = html(
+  /** @param {string} side @param {number} value */
+  #setSide(side, value) {
+    const [{ id, box }] = this.#chosen();
+    const to = value / this.#scale(side);
+    const width = box.x1 - box.x0;
+    const height = box.y1 - box.y0;
+    const changed = {
+      x: () => boxOf(to, box.y0, Math.min(1, to + width), box.y1),
+      y: () => boxOf(box.x0, to, box.x1, Math.min(1, to + height)),
+      width: () => boxOf(box.x0, box.y0, Math.min(1, rounded(box.x0 + to)), box.y1),
+      height: () => boxOf(box.x0, box.y0, box.x1, Math.min(1, rounded(box.y0 + to))),
+    }[side];
+    if (changed) this.#context.store.apply(place(new Map([[id, changed()]])), `field ${side}`);
+  }
+
+  /** @param {PanelElement[]} chosen @param {boolean} open */
+  #drawColors(chosen, open) {
+    const { t, language } = this.#context;
+    setText(this.#colorsLabel, t("colors"));
+    const colors = /** @type {string[]} */ (fieldOf(chosen[0], "colors"));
+    const seen = JSON.stringify([colors.length, chosen.map((e) => e.id), open, language]);
+    if (seen !== this.#colorsSeen) {
+      this.#colorsSeen = seen;
+      const nodes = colors.flatMap((_, index) => this.#colorNodes(index, open));
+      if (colors.length < MAX_COLORS) {
+        const click = () => this.#setColors((old) => [...old, old[old.length - 1] ?? "#808080"]);
+        nodes.push(
+          html(
             "button",
             {
-                type: "button",
-                class: "ranni-tool ranni-tiny",
-                title: label,
-                "aria-label": label,
-                disabled: !open,
-                click,
+              type: "button",
+              class: "ranni-tool",
+              title: t("add_color"),
+              "aria-label": t("add_color"),
+              disabled: !open,
+              click,
             },
-            icon("close"),
+            icon("add"),
+          ),
         );
-        return [html("span", { class: "ranni-color" }, input, remove)];
+      }
+      this.#colors.replaceChildren(...nodes);
     }
+    for (const [index, input] of this.#colors.querySelectorAll("input").entries()) {
+      if (input.value !== colors[index]) input.value = colors[index];
+    }
+  }
 
-    /** @param {(colors: string[]) => string[]} change @param {string | null} [run] */
-    #setColors(change, run = null) {
-        const { store } = this.#context;
-        const colors = change([...fieldOf(this.#chosen()[0], "colors")]);
-        store.apply(setField(store.state.selection, "colors", colors), run);
-    }
+  /** @param {number} index @param {boolean} open @returns {HTMLElement[]} */
+  #colorNodes(index, open) {
+    const { t } = this.#context;
+    const input = html("input", {
+      type: "color",
+      "data-field": `color_${index}`,
+      "aria-label": t("color", index + 1),
+      disabled: !open,
+      input: (event) =>
+        this.#setColors((old) => old.map((c, n) => (n === index ? event.target.value : c)), "field colors"),
+      change: () => this.#sealed(),
+    });
+    const label = t("remove_color", index + 1);
+    const click = () => this.#setColors((old) => old.filter((_, n) => n !== index));
+    const remove = html(
+      "button",
+      {
+        type: "button",
+        class: "ranni-tool ranni-tiny",
+        title: label,
+        "aria-label": label,
+        disabled: !open,
+        click,
+      },
+      icon("close"),
+    );
+    return [html("span", { class: "ranni-color" }, input, remove)];
+  }
+
+  /** @param {(colors: string[]) => string[]} change @param {string | null} [run] */
+  #setColors(change, run = null) {
+    const { store } = this.#context;
+    const colors = change([...fieldOf(this.#chosen()[0], "colors")]);
+    store.apply(setField(store.state.selection, "colors", colors), run);
+  }
 }

@@ -1,208 +1,38 @@
-/** Every text of the editor. The tables have the same keys and the same places to fill: {0}, {1}, ... */
+/**
+ * Every text of the editor, by language. The tables, in `strings/`, have the same keys and the same places to
+ * fill: {0}, {1}, ...
+ *
+ * @typedef {Readonly<Record<string, string>>} Table
+ */
 
-const en = {
-    editor: "Panel editor",
-    canvas: "Canvas",
-    tools: "Tools",
-    place: "at {0}%, {1}%, {2}% by {3}%",
-    selected: "selected",
-    locked: "locked",
-    new_element: "new element",
-    empty_title: "Drag here to place an element",
-    empty_then: "Then say what it is. Or press Plan and let a planner place everything.",
-    hint: "Drag: draw, move · Ctrl+drag: draw over · Shift: several · Alt+click: below · wheel: zoom · Space: pan",
+/** The languages that there are tables for; the first stands in for the others. */
+export const LANGUAGES = Object.freeze(["en", "zh_CN"]);
 
-    undo: "Undo (Ctrl+Z)",
-    redo: "Redo (Ctrl+Y)",
-    add: "Add an element",
-    duplicate: "Duplicate (Ctrl+D)",
-    remove: "Delete (Del)",
-    forward: "Forward ( ] )",
-    backward: "Backward ( [ )",
-    snap: "Snap to edges and centers",
-    grid: "Grid",
-    zoom_in: "Zoom in (+)",
-    zoom_out: "Zoom out (-)",
-    fit: "Whole canvas (0)",
-    align_left: "Align left edges",
-    align_center: "Align centers",
-    align_right: "Align right edges",
-    align_top: "Align top edges",
-    align_middle: "Align middles",
-    align_bottom: "Align bottom edges",
-    distribute_x: "Equal gaps across",
-    distribute_y: "Equal gaps down",
+/** @type {Map<string, Table>} */
+const tables = new Map();
 
-    elements: "Elements",
-    lock: "Lock: neither edits nor planners change it",
-    unlock: "Unlock",
-    hide: "Hide here (it still guides the picture)",
-    show: "Show",
+/** Fetch the tables of a language and of the one that stands in for it. @param {string} language */
+export async function loadTexts(language) {
+  const wanted = LANGUAGES.filter(
+    (code) => (code === language || code === LANGUAGES[0]) && !tables.has(code),
+  );
+  const fetched = wanted.map(async (code) => {
+    const answer = await fetch(new URL(`./strings/${code}.json`, import.meta.url), { cache: "no-cache" });
+    addTexts(code, await answer.json());
+  });
+  await Promise.all(fetched);
+}
 
-    whole: "Whole picture",
-    one: "Element {0}",
-    several: "{0} elements",
-    base: "Base prompt: background and style",
-    panel_negative: "Negative",
-    description: "Description",
-    negative: "Negative",
-    box: "Box",
-    x: "X",
-    y: "Y",
-    width: "Width",
-    height: "Height",
-    unit: "Unit",
-    weight: "Weight",
-    base_ratio: "Base ratio",
-    start: "Start",
-    end: "End",
-    seed: "Seed",
-    colors: "Colors",
-    color: "Color {0}",
-    add_color: "Add a color",
-    remove_color: "Remove color {0}",
-    usual: "as set below",
-    any: "any",
-    mixed: "various",
-
-    mended: "This panel was mended for the canvas. The text changes with your next edit.",
-    pasted: "Of what was pasted, this could not be kept:",
-    unreadable: "The text cannot be shown on the canvas; it stays as it is.",
-    restart: "Replace it by what the canvas shows",
-    more: "and {0} more",
-
-    fault_json: "This is not JSON: {0}",
-    fault_not_panel: "A panel is a JSON object with elements.",
-    fault_several: "There are {0} panels, one a picture; the canvas shows a single one.",
-    fault_version: "written by a newer version; read as version 1",
-    fault_dropped: "is of the wrong kind and left out",
-    fault_number: "must be a number in {0} to {1}",
-    fault_text: "must be a text",
-    fault_long: "has more than {0} characters",
-    fault_unicode: "holds half of a character",
-    fault_colors: "colors are written #rrggbb",
-    fault_many_colors: "more than {0} colors",
-    fault_description: "must say what the element is",
-    fault_undescribed: "does not say what the element is; the element is left out",
-    fault_seed: "must be a whole number in 0 to {0}",
-    fault_flag: "must be true or false",
-    fault_span: "start must lie before end",
-    fault_box: "needs x0, y0, x1 and y1; the element is left out",
-    fault_mended_box: "was not within 0 to 1 and is brought there",
-    fault_outside: "lies outside the canvas; the element is left out",
-    fault_id: "is taken or no id; a new one is given",
-    fault_many: "more than {0} elements; the rest is left out",
-    fault_deep: "is nested more than {0} deep and left out",
-    fault_inexact: "is too large a number to be kept exactly",
-};
-
-/** @type {typeof en} */
-const zh_CN = {
-    editor: "面板编辑器",
-    canvas: "画布",
-    tools: "工具",
-    place: "位于 {0}%, {1}%，大小 {2}% × {3}%",
-    selected: "已选中",
-    locked: "已锁定",
-    new_element: "新元素",
-    empty_title: "在此拖动以放置元素",
-    empty_then: "然后写下它是什么。或点击“规划”，由规划器放置一切。",
-    hint: "拖动：绘制或移动 · Ctrl+拖动：在元素上绘制 · Shift：多选 · Alt+单击：选下层 · 滚轮：缩放 · 空格+拖动：平移",
-
-    undo: "撤销 (Ctrl+Z)",
-    redo: "重做 (Ctrl+Y)",
-    add: "添加元素",
-    duplicate: "复制一份 (Ctrl+D)",
-    remove: "删除 (Del)",
-    forward: "上移一层 ( ] )",
-    backward: "下移一层 ( [ )",
-    snap: "吸附到边缘和中心",
-    grid: "网格",
-    zoom_in: "放大 (+)",
-    zoom_out: "缩小 (-)",
-    fit: "整个画布 (0)",
-    align_left: "左对齐",
-    align_center: "水平居中对齐",
-    align_right: "右对齐",
-    align_top: "顶端对齐",
-    align_middle: "垂直居中对齐",
-    align_bottom: "底端对齐",
-    distribute_x: "横向等距",
-    distribute_y: "纵向等距",
-
-    elements: "元素",
-    lock: "锁定：编辑和规划器都不会更改它",
-    unlock: "解锁",
-    hide: "在此隐藏（仍会引导图片）",
-    show: "显示",
-
-    whole: "整个图片",
-    one: "元素 {0}",
-    several: "{0} 个元素",
-    base: "基础提示词：背景与风格",
-    panel_negative: "反向提示词",
-    description: "描述",
-    negative: "反向提示词",
-    box: "方框",
-    x: "X",
-    y: "Y",
-    width: "宽",
-    height: "高",
-    unit: "单位",
-    weight: "权重",
-    base_ratio: "基础比例",
-    start: "开始",
-    end: "结束",
-    seed: "种子",
-    colors: "颜色",
-    color: "颜色 {0}",
-    add_color: "添加颜色",
-    remove_color: "移除颜色 {0}",
-    usual: "按下方设置",
-    any: "任意",
-    mixed: "多个值",
-
-    mended: "此面板已为画布修正。文本会在您下次编辑时更改。",
-    pasted: "粘贴的内容中，以下未能保留：",
-    unreadable: "画布无法显示此文本；文本保持不变。",
-    restart: "用画布内容替换它",
-    more: "以及另外 {0} 项",
-
-    fault_json: "这不是 JSON：{0}",
-    fault_not_panel: "面板是含有 elements 的 JSON 对象。",
-    fault_several: "共有 {0} 个面板，每张图片一个；画布只显示单个面板。",
-    fault_version: "由更新的版本写成；按版本 1 读取",
-    fault_dropped: "类型不对，已略去",
-    fault_number: "必须是 {0} 到 {1} 之间的数",
-    fault_text: "必须是文本",
-    fault_long: "超过 {0} 个字符",
-    fault_unicode: "含有半个字符",
-    fault_colors: "颜色应写作 #rrggbb",
-    fault_many_colors: "颜色超过 {0} 种",
-    fault_description: "必须说明元素是什么",
-    fault_undescribed: "没有说明元素是什么；该元素已略去",
-    fault_seed: "必须是 0 到 {0} 之间的整数",
-    fault_flag: "必须是 true 或 false",
-    fault_span: "开始必须早于结束",
-    fault_box: "需要 x0、y0、x1 和 y1；该元素已略去",
-    fault_mended_box: "不在 0 到 1 之内，已移入",
-    fault_outside: "在画布之外；该元素已略去",
-    fault_id: "已被占用或不是 id；已另给一个",
-    fault_many: "元素超过 {0} 个；其余已略去",
-    fault_deep: "嵌套超过 {0} 层，已略去",
-    fault_inexact: "数值过大，无法精确保存",
-};
-
-/** @type {Readonly<Record<string, typeof en>>} */
-export const STRINGS = Object.freeze({ en, zh_CN });
-
-/** @typedef {keyof typeof en} Key */
+/** @param {string} language @param {Table} table */
+export function addTexts(language, table) {
+  tables.set(language, Object.freeze(table));
+}
 
 /**
- * The text of `key` in a language (English if there is none such), with its places filled.
+ * The text of `key` in a language (in the first one if it has none), with its places filled.
  * @param {string} language @param {string} key @param {...(string | number)} args
  */
 export function text(language, key, ...args) {
-    const table = Object.hasOwn(STRINGS, language) ? STRINGS[language] : en;
-    return table[/** @type {Key} */ (key)].replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
+  const found = tables.get(language)?.[key] ?? tables.get(LANGUAGES[0])?.[key] ?? key;
+  return found.replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
 }
