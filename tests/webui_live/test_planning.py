@@ -187,7 +187,8 @@ def test_edit_in_words_without_a_model(host: Host, noun: str, told: str) -> None
     before = json.loads(json.dumps(panel()).replace("circle", noun))
     answer = host.post("/ranni/v1/edit", {"panel": before, "instruction": told}).json()
     first, second = (element["box"] for element in answer["panel"]["elements"])
-    assert first[2] - first[0] > before["elements"][0]["box"][2] - before["elements"][0]["box"][0]
+    small = before["elements"][0]["box"]
+    assert first["x1"] - first["x0"] > small["x1"] - small["x0"]
     assert second == before["elements"][1]["box"]
     refused = host.post("/ranni/v1/edit", {"panel": before, "instruction": "make the zebra bigger"})
     assert refused.status_code == 502
