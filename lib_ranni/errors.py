@@ -4,6 +4,8 @@
     ├── InputError            what the caller gave cannot be used
     │   ├── PanelError        a panel document has problems, each with its path
     │   ├── EditError         an edit cannot be applied to this panel
+    │   ├── MissingError      nothing is kept under this name
+    │   ├── TakenError        another thing is kept under this name
     │   └── MetadataError     a picture does not carry a readable request
     ├── ModelError            a checkpoint is missing, damaged or of a kind we cannot drive
     ├── PlannerError          a planner could not produce a panel
@@ -40,6 +42,14 @@ class PanelError(InputError):
 
 class EditError(InputError):
     """An edit names an element that is not there, is locked, or would leave the canvas."""
+
+
+class MissingError(InputError):
+    """Nothing is kept under the name that was given."""
+
+
+class TakenError(InputError):
+    """Something else is kept under the name that was given."""
 
 
 class MetadataError(InputError):
