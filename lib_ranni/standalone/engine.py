@@ -17,6 +17,7 @@ from lib_ranni.guidance.guides import Guide, Row, make_guide
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
+from lib_ranni.panel.timing import acting
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.requests import Request, checked
@@ -139,7 +140,7 @@ def _panel_texts(encoder: Encoder, request: Request, image: int) -> PanelTexts:
     """A picture's panel, encoded. In plain mode that is one text and no elements."""
     panel = request.panel(image)
     plain = request.mode == "plain"
-    elements = () if plain else panel.elements
+    elements = () if plain else acting(panel, request.start, request.end)
     negative = _joined(request.negative, panel.negative)
     own = [_joined(negative, element.negative) if element.negative else None for element in elements]
     return PanelTexts(

@@ -28,7 +28,7 @@ class Request(Struct, frozen=True, kw_only=True):
     `panels` holds one panel for all pictures or one for each. `prompt` is what plain mode draws; empty, each
     panel's own words are. `negative` is added to the panels'. `seed` is the first picture's and the others
     follow by ones, unless `seeds` gives each its own. `width` and `height` are pixels, multiples of 8. `cfg`
-    is the guidance scale, 1 = off.
+    is the guidance scale, 1 = off. Elements act from `start` to `end` at most, shares of the steps.
     """
 
     panels: tuple[Panel, ...]
@@ -38,6 +38,8 @@ class Request(Struct, frozen=True, kw_only=True):
     base_ratio: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.2
     feather: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     overlap: Overlap = "front"
+    start: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    end: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 25
     cfg: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
     sampler: str = "ddim"

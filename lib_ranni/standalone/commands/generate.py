@@ -25,7 +25,10 @@ SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow
 MODES = ("plain", "attention", "latent")
 OVERLAPS = ("front", "blend")
 
-GIVEN = ("mode", "base_ratio", "feather", "overlap", "negative", "steps", "cfg", "sampler", "batch")
+GIVEN = (
+    *("mode", "base_ratio", "feather", "overlap", "start", "end"),
+    *("negative", "steps", "cfg", "sampler", "batch"),
+)
 """Arguments that are fields of a request under the same name."""
 
 
@@ -49,6 +52,12 @@ def register(parser: ArgumentParser) -> None:
         "--feather", type=bounded_float(0, 0.5), metavar="F", help="softness of region edges, 0..0.5"
     )
     parser.add_argument("--overlap", choices=OVERLAPS, help="who gets what two regions share")
+    parser.add_argument(
+        "--start", type=bounded_float(0, 1), metavar="F", help="share of the steps before elements act, 0..1"
+    )
+    parser.add_argument(
+        "--end", type=bounded_float(0, 1), metavar="F", help="share of the steps after which none acts, 0..1"
+    )
     parser.add_argument("--negative", type=text, metavar="TEXT", help="what the pictures must not show")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument(
