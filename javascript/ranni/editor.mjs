@@ -160,7 +160,7 @@ class Parts {
     // A text that is typed elsewhere comes piece by piece: one step.
     this.store.apply(replacePanel(panel), "load");
     clearTimeout(this.#pause);
-    this.#pause = window.setTimeout(() => this.store.seal(), PAUSE_MS);
+    this.#pause = window.setTimeout(() => this.store.seal("load"), PAUSE_MS);
     this.#known = this.store.state.panel;
     this.#loaded.add(this.#known);
     return problems;

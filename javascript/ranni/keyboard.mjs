@@ -146,9 +146,10 @@ export class Keyboard {
     const { store } = this.#context;
     const step = NUDGE * (event.shiftKey ? 10 : 1);
     const command = event.altKey ? resize : move;
-    store.apply(command(store.state.selection, x * step, y * step), event.altKey ? "resize" : "nudge");
+    const run = event.altKey ? "resize" : "nudge";
+    store.apply(command(store.state.selection, x * step, y * step), run);
     clearTimeout(this.#pause);
-    this.#pause = window.setTimeout(() => store.seal(), PAUSE_MS);
+    this.#pause = window.setTimeout(() => store.seal(run), PAUSE_MS);
   }
 
   /** Whether the clipboard is ours now. */
