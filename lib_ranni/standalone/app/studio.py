@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from lib_ranni.planner.protocol import Planner
 from lib_ranni.standalone.app.controls import Controls, filled, order, read
@@ -22,6 +23,7 @@ class Studio:
         self._planner = planner
         self._gallery = Gallery(pictures)
         self._turns = Turns()
+        self._drawings: WeakSet[Drawing] = WeakSet()
 
     def drawing(self, values: Sequence[Any]) -> Drawing:
         """What a page's values ask for, not begun. Raises `InputError`."""
@@ -29,7 +31,9 @@ class Studio:
         path = self.models.path(controls.model)
         recorded = "" if path == SHAPES else str(path)
         wanted = order(controls, path, recorded)
-        return Drawing(wanted, self.models, self._turns, self._gallery, self._planner)
+        drawing = Drawing(wanted, self.models, self._turns, self._gallery, self._planner)
+        self._drawings.add(drawing)
+        return drawing
 
     def loading(self, text: str) -> Job:
         """The loading of the checkpoint that a text names, in the queue. Raises `InputError`."""
@@ -41,6 +45,12 @@ class Studio:
     def leave(self, job: Job) -> None:
         """Nobody waits for this any more."""
         self._turns.leave(job)
+
+    def close(self, seconds: float = 5.0) -> bool:
+        """Cancel all drawings; whether the model came to rest within so many seconds."""
+        for drawing in list(self._drawings):
+            drawing.cancel()
+        return self._turns.rest(seconds)
 
     def controls(self, kept: Kept, planner: str) -> Controls:
         """The controls that draw a picture again."""

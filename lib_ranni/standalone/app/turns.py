@@ -55,7 +55,7 @@ class Turns:
                 # A daemon: a program that ends does not wait for a picture.
                 self._thread = threading.Thread(target=self._serve, name="ranni-turns", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def leave(self, job: Job) -> None:
         """Take a job that still waits out of the queue; one that runs goes on."""
@@ -63,6 +63,7 @@ class Turns:
             if job in self._jobs:
                 self._jobs.remove(job)
                 job.drop()
+                self._changed.notify_all()
 
     def ahead(self, job: Job) -> int:
         """How many jobs must end before this one begins; 0 when it runs or is over."""
@@ -70,6 +71,11 @@ class Turns:
             if job not in self._jobs:
                 return 0
             return self._jobs.index(job) + (self._running is not None)
+
+    def rest(self, seconds: float) -> bool:
+        """Wait until no job runs or waits; whether that has come."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._jobs and self._running is None, seconds)
 
     def _serve(self) -> None:
         while True:
@@ -79,3 +85,4 @@ class Turns:
             job.run()
             with self._changed:
                 self._running = None
+                self._changed.notify_all()

@@ -55,10 +55,14 @@ def run(args: Namespace) -> int:
     """Load the model and serve until Ctrl+C."""
     with tempfile.TemporaryDirectory(prefix="ranni-app-") as folder:
         _prepare(Path(folder))
+        at_rest = True
         try:
-            _serve(args)
+            at_rest = _serve(args)
         except KeyboardInterrupt:
             say("stopped")
+    if not at_rest:
+        # Python would tear the model away from under the step that is being computed, and abort.
+        os._exit(0)
     return 0
 
 
@@ -71,7 +75,8 @@ def _prepare(folder: Path) -> None:
         os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"]))
 
 
-def _serve(args: Namespace) -> None:
+def _serve(args: Namespace) -> bool:
+    """Whether nothing is being drawn any more in the end."""
     address, auth, settings = _address(args), _auth(args), settings_from(args)
     try:
         from lib_ranni.standalone.app import page, server
@@ -107,7 +112,11 @@ def _serve(args: Namespace) -> None:
         show(f"http://{address.reachable}:{port}{address.root_path}/")
         # A service manager's way to press Ctrl+C; otherwise the folder of the pages' files would stay.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        server.serve(app, bound)
+        try:
+            server.serve(app, bound)
+        except KeyboardInterrupt:
+            say("stopped")
+        return studio.close()
 
 
 def _address(args: Namespace) -> Address:
