@@ -15,7 +15,7 @@ from lib_ranni.sampling.predictions import boundary, consistent, denoised
 from lib_ranni.sampling.presets import PRESETS
 from lib_ranni.sampling.rules import Ancestral, Euler, Renoise, Tcd
 from lib_ranni.sampling.sa_solver import weights
-from lib_ranni.sampling.schedules import CLEAN, Level, linear, scaled_linear
+from lib_ranni.sampling.schedules import CLEAN, Level, NoiseSchedule, linear, scaled_linear
 from tests.sampling.models import SD, largest, random
 
 # t: alpha, sigma, sqrt(1 + sigma^2)
@@ -222,8 +222,6 @@ def test_edm_latents_go_there_and_back() -> None:
 def test_a_schedule_that_ends_in_noise_is_known() -> None:
     alphas = scaled_linear().alphas.clone()
     alphas[-1] = 4.897e-8
-    from lib_ranni.sampling.schedules import NoiseSchedule
-
     schedule = NoiseSchedule(alphas)
     assert schedule.ends_in_noise
     assert schedule.sigma(999) == pytest.approx(4518.76, rel=1e-3)

@@ -15,7 +15,7 @@ from lib_ranni.sampling import grids
 from lib_ranni.sampling.loop import Step, sample
 from lib_ranni.sampling.noise import PerImage, seeded
 from lib_ranni.sampling.plans import make_plan, with_gamma, with_timesteps
-from lib_ranni.sampling.presets import PRESETS, preset_named
+from lib_ranni.sampling.presets import PRESETS, Preset, preset_named
 from lib_ranni.sampling.rules import Euler, Renoise
 from lib_ranni.sampling.schedules import CLEAN, FlowSchedule, Level, NoiseSchedule
 from tests.sampling.models import SD, largest, random
@@ -91,10 +91,7 @@ def test_published_recipes(name: str) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.id)
-def test_every_preset_is_whole(preset: object) -> None:
-    from lib_ranni.sampling.presets import Preset
-
-    assert isinstance(preset, Preset)
+def test_every_preset_is_whole(preset: Preset) -> None:
     low, high, usual = preset.cfg
     assert low <= usual <= high
     assert preset.families
@@ -113,8 +110,8 @@ def test_a_preset_that_is_not_there_is_named() -> None:
 
 
 @given(st.sampled_from(list(PRESETS.values())), st.integers(1, 60), st.floats(0, 1))
-def test_plans_fall_to_their_end(preset: object, steps: int, strength: float) -> None:
-    plan = make_plan(preset, SD, steps, strength)  # type: ignore[arg-type]
+def test_plans_fall_to_their_end(preset: Preset, steps: int, strength: float) -> None:
+    plan = make_plan(preset, SD, steps, strength)
     sigmas = [level.sigma for level in plan.levels]
     assert sigmas == sorted(set(sigmas), reverse=True)
     assert sigmas[-1] <= SD.sigma(0)
