@@ -4,7 +4,8 @@
     ├── InputError            what the caller gave cannot be used
     │   ├── PanelError        a panel document has problems, each with its path
     │   ├── EditError         an edit cannot be applied to this panel
-    │   └── MetadataError     a picture does not carry a readable request
+    │   ├── MetadataError     a picture does not carry a readable request
+    │   └── LoraError         a LoRA file cannot be read, converted or merged as asked
     ├── ModelError            a checkpoint is missing, damaged or of a kind we cannot drive
     ├── PlannerError          a planner could not produce a panel
     └── GuidanceError         guidance and the denoiser do not fit together
@@ -44,6 +45,10 @@ class EditError(InputError):
 
 class MetadataError(InputError):
     """A picture carries no request of ours, or one that cannot be read."""
+
+
+class LoraError(InputError):
+    """A LoRA file is damaged, no LoRA, or cannot be converted or merged as it was asked."""
 
 
 class ModelError(RanniError):
