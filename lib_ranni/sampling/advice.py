@@ -30,7 +30,11 @@ class Advice(Struct, frozen=True):
 
 
 class Use(Struct, frozen=True, kw_only=True):
-    """How a preset, or none, is about to be used. What is not known is left out."""
+    """How a preset, or none, is about to be used. What is not known is left out.
+
+    `loras` are those in use, `unmatched` those of them that reach no layer, `available` all there are, by
+    file name without suffix; `lora_fits` says that one in use is for the preset whatever its name.
+    """
 
     preset: Preset | None
     steps: int
@@ -40,6 +44,7 @@ class Use(Struct, frozen=True, kw_only=True):
     loras: Sequence[str] = ()
     unmatched: Sequence[str] = ()
     available: Sequence[str] = ()
+    lora_fits: bool = False
     checkpoint: str = ""
     scheduler: str = ""
     negative: bool = False
@@ -132,7 +137,8 @@ def _about_model(use: Use, preset: Preset) -> Iterator[Advice]:
 
 def _about_lora(use: Use, preset: Preset) -> Iterator[Advice]:
     known_checkpoint = preset.fits_checkpoint(use.checkpoint)
-    if preset.lora and not known_checkpoint and not any(map(preset.fits_lora, use.loras)):
+    fits = use.lora_fits or any(map(preset.fits_lora, use.loras))
+    if preset.lora and not known_checkpoint and not fits:
         found = lora_for(preset, use.available)
         text = f"no LoRA for {preset.label} is in use"
         text += f"; {found} is there" if found else f"; get one whose name matches {preset.lora!r}"
