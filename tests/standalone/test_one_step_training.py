@@ -71,7 +71,7 @@ def test_it_learns_where_the_ways_end(own: Checkpoint, finished: Path) -> None:
     """Over one pack again and again the distance to the teacher's pictures falls."""
     recipe = TINY.teacher
     conditions = Conditions(own, recipe)
-    ways, heard = ways_of(finished, 0, own, conditions, recipe), conditions.of(0)
+    ways, heard = ways_of(finished, 0, own, conditions, recipe), conditions.of(0).student
     student = LowRank(own.unet, 8)
     optimizer = torch.optim.Adam(student.parameters(), lr=2e-3)
     losses = []
@@ -92,7 +92,25 @@ def test_ways_lead_from_noise_to_pictures(own: Checkpoint, finished: Path) -> No
     # The nearer to the picture, the more of it is there.
     distances = [float((way - ways[-1]).square().mean()) for way in ways]
     assert distances == sorted(distances, reverse=True)
-    assert torch.equal(conditions.of(0).context, Conditions(own, TINY.teacher).of(0).context)
+    told, again = conditions.of(0), Conditions(own, TINY.teacher).of(0)
+    assert torch.equal(told.student.context, again.student.context)
+    assert torch.equal(told.teacher.regions.context, again.teacher.regions.context)
+
+
+def test_captions_are_taught_by_their_panels(own: Checkpoint) -> None:
+    """The student hears a caption alone, the teacher every row by region."""
+    told = Conditions(own, TeacherRecipe(rows=6)).of(1)
+    assert len(told.student.context) == len(told.teacher.context) == 6
+    assert len(told.student.regions.texts) == 3
+    assert len(told.teacher.regions.texts) == 6
+    for size, maps in told.teacher.regions.maps.items():
+        assert maps.shape == (6, 5, size)
+        assert torch.allclose(maps.sum(1), torch.ones(6, size), atol=1e-5)
+    assert int(told.teacher.regions.texts.max()) < len(told.teacher.regions.context)
+    assert torch.equal(told.student.context[:3], told.teacher.context[:3])
+    assert not torch.equal(told.student.context[3:], told.teacher.context[3:])
+    shared = told.student.regions
+    assert torch.equal(shared.maps[256], told.teacher.regions.maps[256][:3])
 
 
 def test_the_lora_is_what_was_trained(own: Checkpoint, finished: Path, tmp_path: Path) -> None:

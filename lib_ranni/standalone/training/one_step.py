@@ -100,7 +100,7 @@ def train_one_step(folder: Path, checkpoint: Checkpoint, recipe: OneStepRecipe, 
         levels = _levels(ways.shape[1], recipe.first, rng)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
-        loss = _loss(unet, student.weights(), ways, conditions.of(pack), levels)
+        loss = _loss(unet, student.weights(), ways, conditions.of(pack).student, levels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
