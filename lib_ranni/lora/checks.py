@@ -11,6 +11,14 @@ from lib_ranni.lora.layout import Target, host_names
 from lib_ranni.lora.reading import Lora
 
 
+def host_opens(lora: Lora) -> bool:
+    """Whether the host lists the file and can open it: what it is must be as its name says."""
+    suffix = lora.path.suffix.lower()
+    if lora.contents.container == "pickle":
+        return suffix in (".pt", ".ckpt")
+    return suffix == ".safetensors"
+
+
 def loads_as_is(lora: Lora, target: Target) -> bool:
     """Whether the host finds the module of these keys, and reads the change as it is meant."""
     if lora.family is None or misread(lora.modules[target]):

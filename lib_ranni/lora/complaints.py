@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from lib_ranni.lora.checks import asks_alpha, finite, idle
+from lib_ranni.lora.checks import asks_alpha, finite, host_opens, idle
 from lib_ranni.lora.containers import printable
 from lib_ranni.lora.layout import PLANS, Target, table
 from lib_ranni.lora.reading import Lora
@@ -13,6 +13,7 @@ from lib_ranni.lora.reading import Lora
 
 def complaints(lora: Lora, loads: int) -> Iterator[str]:
     """All complaints. `loads` is how many modules the host matches in the file as it is."""
+    yield from _file_warnings(lora)
     yield from _match_warnings(lora, loads)
     yield from _alpha_warnings(lora)
     damaged = [target for target, delta in lora.modules.items() if not finite(delta)]
@@ -38,8 +39,8 @@ def complaints(lora: Lora, loads: int) -> Iterator[str]:
         yield f"beside tensors it holds {names}; that is not used"
 
 
-def _match_warnings(lora: Lora, loads: int) -> Iterator[str]:
-    modules = len(lora.modules)
+def _file_warnings(lora: Lora) -> Iterator[str]:
+    """What keeps the host from opening the file at all."""
     suffix = lora.path.suffix.lower()
     if lora.contents.container == "pickle":
         if suffix == ".safetensors":
@@ -49,12 +50,19 @@ def _match_warnings(lora: Lora, loads: int) -> Iterator[str]:
             )
         else:
             yield "it is a pickle, which other programs may execute; convert it to safetensors"
-    if modules and suffix not in (".safetensors", ".pt", ".ckpt"):
+    elif suffix in (".pt", ".ckpt"):
+        yield "it is no pickle as its name says: the WebUI fails to read it; name it .safetensors"
+    if suffix not in (".safetensors", ".pt", ".ckpt"):
         yield f"the WebUI does not list files that end in {suffix or 'nothing'}; convert it"
-    if modules and not loads:
-        yield "as it is, it matches zero modules: the WebUI would load it and draw without it; convert it"
-    elif loads < modules:
-        yield f"as it is, the WebUI would use {loads} of its {modules} modules; convert it"
+
+
+def _match_warnings(lora: Lora, loads: int) -> Iterator[str]:
+    modules = len(lora.modules)
+    if host_opens(lora) and loads < modules:
+        if loads:
+            yield f"as it is, the WebUI would use {loads} of its {modules} modules; convert it"
+        else:
+            yield "as it is, it matches zero modules: the WebUI would load it and draw without it; convert it"
     if lora.family is None:
         yield "neither names nor widths tell which base model it is for"
         return
@@ -65,8 +73,8 @@ def _match_warnings(lora: Lora, loads: int) -> Iterator[str]:
     if modules and not any(_fits(lora, target) for target in lora.modules):
         yield "its widths are those of no model known here; it fits only the checkpoint it was made for"
     elif not lora.evidence.sure:
-        kin = " or ".join(f for f in PLANS if lora.evidence.named[f] == lora.evidence.named[lora.family])
-        yield f"its modules do not tell {kin} apart"
+        others = " or ".join(lora.evidence.others) or "another"
+        yield f"its modules do not tell {lora.family} from {others}"
     stated = lora.evidence.stated
     if stated and stated != PLANS[lora.family].kin:
         yield f"its metadata says {stated}, its modules say {lora.family}"
@@ -91,7 +99,7 @@ def _alpha_warnings(lora: Lora) -> Iterator[str]:
         yield "some alphas are not finite; the WebUI would draw noise or black pictures"
     if all(delta.strength == 0 for delta in low):
         yield "alpha is 0: it changes nothing"
-    off = [1 / abs(delta.strength) for delta in low if delta.strength]
+    off = [1 / abs(delta.strength) for delta in low if 1e-9 < abs(delta.strength) < 1e9]
     worst = max(off, key=lambda ratio: abs(math.log(ratio)), default=1.0)
     if lora.alpha_from == "metadata" and worst != 1:
         yield f"alpha is missing from its keys: the WebUI would make it {_off(worst)}; convert it"
@@ -100,10 +108,8 @@ def _alpha_warnings(lora: Lora) -> Iterator[str]:
     elif lora.alpha_from == "none" and asks_alpha(lora):
         default = 4 if lora.format == "diffsynth" else 8
         rank = max(delta.rank or 1 for delta in low)
-        yield (
-            "alpha is missing, and its trainer keeps it elsewhere: if that is the usual "
-            f"{default}, taking the rank for it makes it {_off(rank / default)}; give --alpha"
-        )
+        usual = "" if rank == default else f": with the usual {default} it would be {_off(rank / default)}"
+        yield f"alpha is missing, and its trainer does not take the rank for it{usual}; give --alpha"
     stated = lora.contents.metadata.get("ss_network_alpha")
     found = {round(delta.strength * (delta.rank or 1), 4) for delta in low}
     try:

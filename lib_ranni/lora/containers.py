@@ -7,9 +7,11 @@ only after its archive was seen to unpack to no more than its own size.
 from __future__ import annotations
 
 import hashlib
+import io
 import pickletools
+import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +35,13 @@ _NUMBERS = {
     *(torch.float8_e4m3fn, torch.float8_e5m2),
 }
 _WRAPPERS = ("state_dict", "model", "module")
+_PICKLES = 4
+"""Pickles of an old checkpoint: a mark, a version, the machine, and the tensors."""
+_HARMLESS = re.compile(
+    r"torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device|\w*float\w*)|collections\.OrderedDict"
+    r"|torch\._tensor\._rebuild_\w+|torch\.nn\.parameter\.Parameter|torch\.storage\.\w+"
+)
+"""What tensors are pickled with."""
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 _KNOWN = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`",
@@ -192,32 +201,36 @@ def _check_storage(path: Path, tensors: Iterable[Tensor], size: int) -> None:
 
 def _wanted(path: Path) -> list[str]:
     """What a pickle would import beyond torch's own tensors, read without running it."""
-    safe = ("torch", "collections OrderedDict", "_codecs encode", "numpy")
-    found: list[str] = []
-    words: list[str] = []
+    found: dict[str, None] = {}
     try:
-        with path.open("rb") as file:
-            raw = file.read(4)
-        if raw == _ZIP:
-            with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                source: bytes = archive.read(name)
-        else:
-            source = path.read_bytes()
-        for count, (opcode, value, _) in enumerate(pickletools.genops(source)):
-            if opcode.name in ("GLOBAL", "INST"):
-                found.append(str(value))
-            elif opcode.name == "STACK_GLOBAL":
-                found.append(" ".join(words[-2:]))
-            elif isinstance(value, str):
-                words.append(value)
-            if count > 1_000_000:
-                break
+        for name in _imports(_pickles(path)):
+            if not _HARMLESS.fullmatch(name):
+                found[name] = None
     except (ValueError, OSError, StopIteration, zipfile.BadZipFile, IndexError, RuntimeError):
         # A damaged pickle; what was read so far still tells.
         pass
-    names = dict.fromkeys(name for name in found if not name.startswith(safe))
-    return [name.replace(" ", ".") for name in names][:5]
+    return list(found)[:5]
+
+
+def _pickles(path: Path) -> io.BytesIO:
+    """A file's pickles: one in an archive, or several in a row as torch once wrote them."""
+    data = path.read_bytes()
+    if data.startswith(_ZIP):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    return io.BytesIO(data)
+
+
+def _imports(source: io.BytesIO) -> Iterator[str]:
+    words: list[str] = []
+    for _ in range(_PICKLES):
+        for opcode, value, _place in pickletools.genops(source):
+            if opcode.name in ("GLOBAL", "INST"):
+                yield str(value).replace(" ", ".")
+            elif opcode.name == "STACK_GLOBAL":
+                yield ".".join(words[-2:])
+            elif isinstance(value, str):
+                words.append(value)
 
 
 def check_numbers(path: Path, key: str, tensor: Tensor) -> None:

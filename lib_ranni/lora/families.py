@@ -17,15 +17,19 @@ from lib_ranni.lora.spelling import Spelled
 class Evidence(Struct, frozen=True):
     """The family that fits best, None where none does; and what the trainer wrote, None where it did not.
 
-    `sure` is false where another family fits as well. `named` and `fitting` count the keys whose module, and
-    whose width, each family has.
+    `others` fit as well. `named` and `fitting` count the keys whose module, and whose width, a family has.
     """
 
     family: Family | None
-    sure: bool
+    others: tuple[Family, ...]
     stated: Family | None
     named: Mapping[Family, int]
     fitting: Mapping[Family, int]
+
+    @property
+    def sure(self) -> bool:
+        """Whether this family fits and no other as well."""
+        return bool(self.family and self.named[self.family]) and not self.others
 
 
 def family_of(found: Mapping[str, Spelled], contents: Contents) -> Evidence:
@@ -42,7 +46,7 @@ def family_of(found: Mapping[str, Spelled], contents: Contents) -> Evidence:
     stated = _stated(contents.metadata)
     best = max(named.values())
     if not best:
-        return Evidence(stated, False, stated, named, fitting)
+        return Evidence(stated, (), stated, named, fitting)
     # SD 1 and 2 share their names; a file that names more of one family's modules is that family's.
     leading = [family for family in FAMILIES if named[family] == best]
     most = max(fitting[family] for family in leading)
@@ -50,7 +54,8 @@ def family_of(found: Mapping[str, Spelled], contents: Contents) -> Evidence:
     told = fit[0] if len(fit) == 1 else _by_build(found, contents)
     if told is None and stated in fit:
         told = stated
-    return Evidence(told or fit[0], told is not None, stated, named, fitting)
+    others = () if told else tuple(fit[1:])
+    return Evidence(told or fit[0], others, stated, named, fitting)
 
 
 def _shape(spelled: Spelled, family: Family) -> tuple[int, ...] | None:

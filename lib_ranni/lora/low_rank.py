@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lib_ranni.errors import LoraError
 from lib_ranni.lora.deltas import Delta, change, plain_down, wide
+
+OTHER_SIZES = "the LoRAs change weights of different sizes; they are for different models"
 
 Factors = tuple[Tensor, Tensor]
 """up (out, r) and down (r, in[, h, w]), float64, with dW = up @ down."""
@@ -61,6 +64,8 @@ def add(pairs: Sequence[Factors]) -> Factors:
     downs = [down for _, down in pairs]
     if len({down.shape[1:] for down in downs}) > 1:
         downs = [down.flatten(1) for down in downs]
+    if len({(len(up), *down.shape[1:]) for (up, _), down in zip(pairs, downs, strict=True)}) > 1:
+        raise LoraError(OTHER_SIZES)
     return torch.cat([up for up, _ in pairs], 1), torch.cat(downs)
 
 

@@ -23,7 +23,7 @@ from lib_ranni.lora.containers import printable
 from lib_ranni.lora.conversion import Base, shaped
 from lib_ranni.lora.deltas import Delta, change, scaled
 from lib_ranni.lora.layout import Family, Target
-from lib_ranni.lora.low_rank import add, cut_dense, difference, factors, from_factors, shrink
+from lib_ranni.lora.low_rank import OTHER_SIZES, add, cut_dense, difference, factors, from_factors, shrink
 from lib_ranni.lora.reading import Lora
 
 Method = Literal["sum", "magnitude", "ties", "dare", "dare-ties"]
@@ -145,9 +145,7 @@ def sum_of(tensors: Sequence[Tensor]) -> Tensor:
     try:
         return torch.stack(list(tensors)).sum(0)
     except RuntimeError as error:
-        raise LoraError(
-            "the LoRAs change weights of different sizes; they are for different models"
-        ) from error
+        raise LoraError(OTHER_SIZES) from error
 
 
 def _selected(

@@ -11,7 +11,7 @@ import torch
 from msgspec import Struct
 
 from lib_ranni.lora.blocks import block_of
-from lib_ranni.lora.checks import loads_as_is
+from lib_ranni.lora.checks import asks_alpha, host_opens, loads_as_is
 from lib_ranni.lora.complaints import complaints
 from lib_ranni.lora.containers import Container, printable, sha256
 from lib_ranni.lora.deltas import Delta
@@ -19,6 +19,7 @@ from lib_ranni.lora.layout import Component, Family, Target
 from lib_ranni.lora.reading import Lora
 from lib_ranni.lora.spelling import Format
 
+_ORDER: tuple[Component, ...] = ("unet", "te1", "te2")
 _SHOWN = 200
 """Characters of a metadata value, and keys of a list."""
 
@@ -43,7 +44,7 @@ class EmbeddingReport(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """All that inspecting tells.
 
-    `ranks` and `alphas` count modules by value; a module without an alpha of its own counts with its rank.
+    `ranks` and `alphas` count modules by value; alphas are empty where the file leaves them open.
     `loads` is how many modules the host matches in the file as it is, `modules` how many there are.
     `warnings` are sentences for people, the worst first.
     """
@@ -76,7 +77,8 @@ class Report(Struct, frozen=True):
 def inspect(lora: Lora) -> Report:
     """Everything about a LoRA file, at the cost of reading all its numbers once."""
     modules = lora.modules
-    loads = sum(loads_as_is(lora, target) for target in modules)
+    loads = sum(loads_as_is(lora, target) for target in modules) if host_opens(lora) else 0
+    counts = Counter(target.component for target in modules)
     ranks = Counter(delta.rank for delta in modules.values() if delta.rank)
     alphas = Counter(round(delta.strength * delta.rank, 6) for delta in modules.values() if delta.rank)
     return Report(
@@ -90,11 +92,11 @@ def inspect(lora: Lora) -> Report:
         family=lora.family,
         sure=lora.evidence.sure,
         stated=lora.evidence.stated,
-        components=dict(Counter(target.component for target in modules)),
+        components=dict(sorted(counts.items(), key=lambda item: _ORDER.index(item[0]))),
         modules=len(modules),
         loads=loads,
         ranks=dict(sorted(ranks.items())),
-        alphas=dict(sorted(alphas.items())),
+        alphas={} if asks_alpha(lora) else dict(sorted(alphas.items())),
         alpha_from=lora.alpha_from,
         dtypes=tuple(sorted({_dtype(tensor) for d in modules.values() for tensor in d.parts.values()})),
         blocks=_blocks(modules),

@@ -263,7 +263,6 @@ def yoso(make: Maker) -> Sample:
         "kohya",
         truth(pairs, lambda _: 0.5),
         kinds=frozenset({"lora", "convolution"}),
-        as_is=not _host_lacks(make),
     )
 
 

@@ -36,7 +36,7 @@ def test_what_the_host_would_leave_out_is_told(sample: Sample) -> None:
     assert (report.loads == report.modules) == sample.as_is
     told = " ".join(report.warnings)
     if report.loads == 0:
-        assert "matches zero modules" in told
+        assert any(text in told for text in ("matches zero modules", "fails to read it", "does not list"))
     elif not sample.as_is:
         assert f"would use {report.loads} of its {report.modules} modules" in told
     assert ("pickle" in told) == (report.container == "pickle")

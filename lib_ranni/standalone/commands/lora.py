@@ -171,15 +171,15 @@ def describe(report: Report) -> str:
         f"  {report.modules} modules ({components or 'none'}), {report.loads} of them load as the file is",
     ]
     if report.ranks:
-        lines.append(f"  {_counted('rank', report.ranks)}; {_counted('alpha', report.alphas)}")
+        alphas = _counted("alpha", report.alphas) if report.alphas else "alpha not told"
+        lines.append(f"  {_counted('rank', report.ranks)}; {alphas}")
     lines.append(
         f"  {', '.join((*report.kinds, *report.traits)) or 'no changes'}; {', '.join(report.dtypes)}"
     )
     for block in report.blocks:
         ranks = ", ".join(map(str, block.ranks)) or "-"
-        lines.append(
-            f"    {block.name:14}{block.modules:4} modules  rank {ranks:8} strength {block.strength:g}"
-        )
+        count = f"{block.modules:4} module{' ' if block.modules == 1 else 's'}"
+        lines.append(f"    {block.name:14}{count}  rank {ranks:8} strength {block.strength:.4g}")
     for embedding in report.embeddings:
         sizes = ", ".join(f"{name} {rows} x {width}" for name, (rows, width) in embedding.encoders.items())
         lines.append(f"  embedding {embedding.name}: {sizes}")
