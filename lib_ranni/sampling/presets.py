@@ -19,15 +19,15 @@ Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
 class Preset(Struct, frozen=True, kw_only=True):
-    """A recipe. Lists of numbers and names are its limits; what stands first in them is the default.
+    """A recipe: where a model is asked, how its answers are used, and what it is made for.
 
-    `steps` are allowed counts, `cfg` is (lowest, highest, default). `lora` and `checkpoint` are patterns of
-    file names, found anywhere in them and in any case; with neither, any model will do. `weight` is the
-    LoRA's, `weights` that of single families. `output` says what the network answers with, if it is not
-    what its base does; `boundary` that it is a consistency model. `unit` noise has a variance of 1 for the
-    network, the other is sigma times the noise. `to_zero` ends without noise, else at the first timestep's
-    sigma. `locked` models know only their own timesteps, whatever the strength. `prior` is what becomes of
-    the latent prior when nobody chooses. `side` is the native length in pixels of a family's pictures.
+    `steps` are the counts it is made for, the default first; `timesteps` are those of a fixed grid; `cfg` is
+    (lowest, highest, default). `lora` and `checkpoint` are patterns of file names, found anywhere in them
+    and in any case; with neither, any model will do. `weight` is the LoRA's, `weights` that for single
+    families. `output` says what the network answers with if it is not what its base does, `boundary` that
+    it is a consistency model. `unit` noise has a variance of 1 for the network, the other is sigma times the
+    noise. `to_zero` ends without noise, else at the first timestep's sigma. `locked` models know only their
+    own timesteps, whatever the strength. `prior` is what becomes of the latent prior if nobody chooses.
     """
 
     id: str

@@ -63,7 +63,8 @@ class Engine:
         images = self._decode(latents)
         seeds = tuple(request.seed_of(n) for n in range(request.batch))
         seconds = time.perf_counter() - started
-        return Generation(request, images, seeds, seconds, (*_warnings(request), *sampling.warnings))
+        warnings = (*_warnings(request), *self.checkpoint.worn.notes, *sampling.warnings)
+        return Generation(request, images, seeds, seconds, warnings)
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae

@@ -85,9 +85,10 @@ def lora_path(lora: Lora, checkpoint: Path) -> Path:
 
 
 class WornLoras:
-    """What is added to a UNet's weights at present."""
+    """What is added to a UNet's weights at present; `notes` say what of it was left out."""
 
     def __init__(self, unet: nn.Module) -> None:
+        self.notes: tuple[str, ...] = ()
         self._unet = unet
         self._worn: tuple[tuple[Path, int, float], ...] = ()
         self._original: dict[str, Tensor] = {}
@@ -109,7 +110,12 @@ class WornLoras:
         self._worn = wanted
 
     def _put_on(self, path: Path, weight: float) -> None:
-        for module, change in _changes(path, _modules(self._unet)):
+        modules, tensors = _modules(self._unet), _tensors(path)
+        stems = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
+        if left := [stem for stem in stems if stem not in modules]:
+            where = "in the text encoder" if all("_te" in stem for stem in left) else f"such as {left[0]}"
+            self.notes += (f"{len(left)} of {len(stems)} layers of {path.name} were left out, {where}",)
+        for module, change in _changes(path, tensors, modules):
             if module.name not in self._original:
                 self._original[module.name] = module.weight.detach().clone()
             module.weight.copy_((module.weight.float() + weight * change).to(module.weight))
@@ -119,7 +125,7 @@ class WornLoras:
             weight: Any = self._unet.get_submodule(name).weight
             weight.copy_(original)
         self._original.clear()
-        self._worn = ()
+        self._worn, self.notes = (), ()
 
 
 class _Module(NamedTuple):
@@ -139,9 +145,10 @@ def _modules(unet: nn.Module) -> dict[str, _Module]:
     return found
 
 
-def _changes(path: Path, modules: Mapping[str, _Module]) -> Iterator[tuple[_Module, Tensor]]:
+def _changes(
+    path: Path, tensors: Mapping[str, Tensor], modules: Mapping[str, _Module]
+) -> Iterator[tuple[_Module, Tensor]]:
     """What a file adds to each module's weight, float32. Raises `ModelError` if that is nothing at all."""
-    tensors = _tensors(path)
     stems = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
     matched = [stem for stem in stems if stem in modules]
     if not matched:

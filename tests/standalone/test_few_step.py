@@ -159,6 +159,17 @@ def test_a_request_draws_with_its_own_loras_only(recorder: Recorder, lora: Path)
     assert torch.equal(recorder.latents_of(asked), plain)
 
 
+def test_what_a_lora_cannot_do_here_is_told(recorder: Recorder, lora: Path, tmp_path: Path) -> None:
+    tensors = load_file(str(lora))
+    for part in ("lora_down.weight", "lora_up.weight"):
+        tensors[f"lora_te_text_model_encoder_layers_0_mlp_fc1.{part}"] = torch.zeros(2, 2)
+    save_file(tensors, str(tmp_path / "both.safetensors"))
+    asked = request(loras=(Lora(str(tmp_path / "both.safetensors")),), steps=1)
+    warning = "1 of 169 layers of both.safetensors were left out, in the text encoder"
+    assert recorder.generate(asked).warnings == (warning,)
+    assert recorder.generate(changed(asked, loras=())).warnings == ()
+
+
 def test_diffusers_names_are_understood(checkpoint: Checkpoint, tmp_path: Path) -> None:
     name = "down_blocks.0.resnets.0.conv1.weight"
     before = checkpoint.unet.state_dict()[name].clone()
