@@ -13,15 +13,15 @@ const SVG = "http://www.w3.org/2000/svg";
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function html(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  update(node, attributes);
-  node.append(...children);
-  return node;
+	const node = document.createElement(name);
+	update(node, attributes);
+	node.append(...children);
+	return node;
 }
 
 /** @param {string} label @param {(event: MouseEvent) => unknown} click @param {string} [kind] */
 export const button = (label, click, kind = "button") =>
-  html("button", { type: "button", class: `ranni-${kind}`, click }, label);
+	html("button", { type: "button", class: `ranni-${kind}`, click }, label);
 
 /**
  * An SVG element.
@@ -30,10 +30,10 @@ export const button = (label, click, kind = "button") =>
  * @returns {SVGElementTagNameMap[K]}
  */
 export function svg(name, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, name);
-  update(node, attributes);
-  node.append(...children);
-  return node;
+	const node = document.createElementNS(SVG, name);
+	update(node, attributes);
+	node.append(...children);
+	return node;
 }
 
 /**
@@ -41,22 +41,22 @@ export function svg(name, attributes = {}, ...children) {
  * @param {Element} node @param {Attributes} attributes
  */
 export function update(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name, value);
-    else if (value === null || value === undefined || value === false) node.removeAttribute(name);
-    else {
-      const text = value === true ? "" : String(value);
-      if (node.getAttribute(name) !== text) node.setAttribute(name, text);
-    }
-  }
+	for (const [name, value] of Object.entries(attributes)) {
+		if (typeof value === "function") node.addEventListener(name, value);
+		else if (value === null || value === undefined || value === false) node.removeAttribute(name);
+		else {
+			const text = value === true ? "" : String(value);
+			if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+		}
+	}
 }
 
 /** Set a node's text where it differs. @param {Node} node @param {string} text */
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+	if (node.textContent !== text) node.textContent = text;
 }
 
 /** Whether keys and the clipboard belong to this node itself. @param {EventTarget | null} node */
 export function isField(node) {
-  return node instanceof Element && node.matches("input, textarea, select, [contenteditable]");
+	return node instanceof Element && node.matches("input, textarea, select, [contenteditable]");
 }

@@ -13,19 +13,19 @@ const tables = new Map();
 
 /** Fetch the tables of a language and of the one that stands in for it. @param {string} language */
 export async function loadTexts(language) {
-  const wanted = LANGUAGES.filter(
-    (code) => (code === language || code === LANGUAGES[0]) && !tables.has(code),
-  );
-  const fetched = wanted.map(async (code) => {
-    const answer = await fetch(new URL(`./strings/${code}.json`, import.meta.url), { cache: "no-cache" });
-    addTexts(code, await answer.json());
-  });
-  await Promise.all(fetched);
+	const wanted = LANGUAGES.filter(
+		(code) => (code === language || code === LANGUAGES[0]) && !tables.has(code),
+	);
+	const fetched = wanted.map(async (code) => {
+		const answer = await fetch(new URL(`./strings/${code}.json`, import.meta.url), { cache: "no-cache" });
+		addTexts(code, await answer.json());
+	});
+	await Promise.all(fetched);
 }
 
 /** @param {string} language @param {Table} table */
 export function addTexts(language, table) {
-  tables.set(language, Object.freeze(table));
+	tables.set(language, Object.freeze(table));
 }
 
 /**
@@ -33,6 +33,6 @@ export function addTexts(language, table) {
  * @param {string} language @param {string} key @param {...(string | number)} args
  */
 export function text(language, key, ...args) {
-  const found = tables.get(language)?.[key] ?? tables.get(LANGUAGES[0])?.[key] ?? key;
-  return found.replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
+	const found = tables.get(language)?.[key] ?? tables.get(LANGUAGES[0])?.[key] ?? key;
+	return found.replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
 }
