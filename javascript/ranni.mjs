@@ -21,6 +21,8 @@ const PARTS = [
 	"keypoints",
 	"list",
 	"notice",
+	"part",
+	"pictures",
 	"planning",
 	"proposal",
 	"service",

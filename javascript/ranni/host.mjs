@@ -4,17 +4,20 @@ import { createEditor } from "./editor.mjs";
 import { baseOf, createService } from "./service.mjs";
 import { loadTexts } from "./strings.mjs";
 
-const TABS = Object.freeze(["txt2img", "img2img", "app"]);
+const TABS = ["txt2img", "img2img", "app"];
 /** The settings whose controls follow a file that is opened. */
 const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end"];
 /** How often the tab is looked at: values that its server sets fire no event. */
 const LOOK_MS = 300;
 
+/** What the host's own scripts share. @type {any} */
+const host = globalThis;
+
 /** @returns {ParentNode} */
-function app() {
-	const host = /** @type {any} */ (globalThis);
-	return typeof host.gradioApp === "function" ? host.gradioApp() : document;
-}
+const app = () => (typeof host.gradioApp === "function" ? host.gradioApp() : document);
+
+/** What a selector finds in the page; as if it were any field. @type {(selector: string) => HTMLInputElement | null} */
+const find = (selector) => app().querySelector(selector);
 
 /** The pictures that are there, apart from those of what is being drawn. @param {string} selector */
 function pictures(selector) {
@@ -24,8 +27,15 @@ function pictures(selector) {
 
 /** The language of the host's interface, as far as there is a table for it. */
 function language() {
-	const name = /** @type {any} */ (globalThis).opts?.localization;
+	const name = host.opts?.localization;
 	return typeof name === "string" && /^zh[-_]?(CN|Hans)?\b/i.test(name) ? "zh_CN" : "en";
+}
+
+/** Type a text into a field, if it is there. @param {HTMLInputElement | null} field @param {string} text */
+function type(field, text) {
+	if (!field) return;
+	field.value = text;
+	field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 /** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
@@ -46,7 +56,7 @@ class Bound {
 			language: this.#language,
 			service: createService(baseOf(import.meta.url)),
 			prompt: () => this.#field("prompt")?.value ?? "",
-			planner: () => this.#planner(),
+			planner: () => find(`#script_${tab}_ranni_planner input[type=radio]:checked`)?.value ?? "none",
 			told: (guidance, prompt, negative) => {
 				for (const name of SETTINGS) this.#set(name, guidance?.[name]);
 				this.#fill("prompt", prompt);
@@ -60,61 +70,49 @@ class Bound {
 		return this.#place.isConnected && this.#place.querySelector(".ranni-editor") !== null;
 	}
 
-	/** @param {string} name @param {string} [before] @returns {HTMLTextAreaElement | null} */
-	#field(name, before = "") {
-		return app().querySelector(`#${before}${this.#tab}_${name} textarea`);
+	/** @param {string} name */
+	#field(name) {
+		return find(`#${this.#tab}_${name} textarea`);
 	}
 
-	#text() {
-		return this.#field("ranni_panel", "script_");
-	}
-
-	#planner() {
-		const chosen = app().querySelector(`#script_${this.#tab}_ranni_planner input[type=radio]:checked`);
-		return /** @type {HTMLInputElement | null} */ (chosen)?.value ?? "none";
+	get #text() {
+		return find(`#script_${this.#tab}_ranni_panel textarea`);
 	}
 
 	/** Say it where nothing is said yet. @param {string} name @param {string | null} text */
 	#fill(name, text) {
 		const area = this.#field(name);
-		if (area && text && !area.value.trim()) this.#type(area, text);
+		if (text && !area?.value.trim()) type(area, text);
 	}
 
 	/** @param {string} name @param {any} value */
 	#set(name, value) {
 		const of = `#script_${this.#tab}_ranni_${name} input, #${this.#tab}_${name} input`;
 		for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (app().querySelectorAll(of))) {
-			if (input.type === "number" && typeof value === "number") this.#type(input, String(value));
+			if (input.type === "number" && typeof value === "number") type(input, String(value));
 			else if (input.type === "radio" && input.value === value) input.click();
 		}
 	}
 
-	/** @param {HTMLTextAreaElement | HTMLInputElement} area @param {string} text */
-	#type(area, text) {
-		area.value = text;
-		area.dispatchEvent(new Event("input", { bubbles: true }));
-	}
-
-	/** @param {import("./document.mjs").Panel} panel */
+	/** @param {Panel} panel */
 	#write(panel) {
-		const area = this.#text();
+		const area = this.#text;
 		if (!area) return;
 		const isNothing = Object.keys(panel).length === 2 && panel.elements.length === 0;
 		this.#known = isNothing ? "" : JSON.stringify(panel, null, 2);
-		this.#type(area, this.#known);
+		type(area, this.#known);
 	}
 
 	/** Follow what has changed in the tab since the last look. */
 	look() {
-		const area = this.#text();
-		if (area && area.value !== this.#known) {
-			this.#known = area.value;
-			this.#editor.load(area.value.trim() ? area.value : null);
+		const text = this.#text?.value ?? this.#known;
+		if (text !== this.#known) {
+			this.#known = text;
+			this.#editor.load(text?.trim() ? text : null);
 		}
-		const [width, height] = ["width", "height"].map((side) => {
-			const input = app().querySelector(`#${this.#tab}_${side} input[type=number]`);
-			return Number(/** @type {HTMLInputElement | null} */ (input)?.value);
-		});
+		const [width, height] = ["width", "height"].map((side) =>
+			Number(find(`#${this.#tab}_${side} input[type=number]`)?.value),
+		);
 		// What is advised depends on the prompt: it is drawn anew.
 		const seen = JSON.stringify([width, height, this.#field("prompt")?.value]);
 		if (width > 0 && height > 0 && this.#seen !== seen) {
@@ -125,8 +123,8 @@ class Bound {
 		// While a picture is drawn there may be none.
 		if (result) this.#editor.setResult(result);
 		this.#editor.setInput(pictures(`#${this.#tab}_image img`)[0]?.src ?? null);
-		if (this.#language !== language()) {
-			const code = language();
+		const code = language();
+		if (this.#language !== code) {
 			this.#language = code;
 			void loadTexts(code).then(() => this.#editor.setLanguage(code));
 		}
@@ -137,7 +135,7 @@ class Bound {
 		const found = pictures(`#${this.#tab}_gallery img`);
 		const isWhole = (/** @type {HTMLImageElement} */ one) =>
 			Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02;
-		return (found.find(isWhole) ?? found[0])?.src ?? null;
+		return (found.find(isWhole) ?? found[0])?.src;
 	}
 
 	destroy() {
@@ -156,17 +154,16 @@ export async function start() {
 			if (old?.isThere) continue;
 			old?.destroy();
 			bound.delete(tab);
-			const place = app().querySelector(`#script_${tab}_ranni_editor`);
-			if (place instanceof HTMLElement) bound.set(tab, new Bound(tab, place));
+			const place = find(`#script_${tab}_ranni_editor`);
+			if (place) bound.set(tab, new Bound(tab, place));
 		}
 	};
 	const look = () => {
 		mount();
 		if (!document.hidden) for (const one of bound.values()) one.look();
 	};
-	const { onUiLoaded, onAfterUiUpdate } = /** @type {any} */ (globalThis);
-	if (typeof onUiLoaded === "function") onUiLoaded(mount);
-	if (typeof onAfterUiUpdate === "function") onAfterUiUpdate(look);
+	host.onUiLoaded?.(mount);
+	host.onAfterUiUpdate?.(look);
 	app().addEventListener("input", look);
 	setInterval(look, LOOK_MS);
 	mount();

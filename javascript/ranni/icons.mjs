@@ -1,9 +1,9 @@
-/** The icons: strokes on a field of 16 by 16. */
+/** The icons, strokes on a field of 16 by 16, and the buttons that show one. */
 
-import { svg } from "./dom.mjs";
+import { html, svg } from "./dom.mjs";
 
-/** @type {Readonly<Record<string, string>>} */
-const PATHS = Object.freeze({
+/** @type {Record<string, string>} */
+const PATHS = {
 	undo: "M6 3 3 6l3 3M3 6h6a4 4 0 0 1 0 8H6",
 	redo: "m10 3 3 3-3 3m3-3H7a4 4 0 0 0 0 8h3",
 	add: "M8 3v10M3 8h10",
@@ -32,13 +32,20 @@ const PATHS = Object.freeze({
 	align_bottom: "M2 13.5h12M4.5 3v8M10.5 6v5",
 	distribute_x: "M2.5 2v12M13.5 2v12M6.5 5h3v6h-3z",
 	distribute_y: "M2 2.5h12M2 13.5h12M5 6.5h6v3H5z",
-});
+};
 
 /** @param {string} name */
-export function icon(name) {
-	return svg(
+export const icon = (name) =>
+	svg(
 		"svg",
 		{ class: "ranni-icon", viewBox: "0 0 16 16", "aria-hidden": "true" },
 		svg("path", { d: PATHS[name] }),
 	);
-}
+
+/** A button with an icon, named by the text of the same key unless its attributes name it. @param {string} name @param {Listener} click @param {Attributes} [attributes] */
+export const tool = (name, click, attributes = { "data-title": name }) =>
+	html(
+		"button",
+		{ type: "button", class: "ranni-tool", "data-tool": name, click, ...attributes },
+		icon(name),
+	);

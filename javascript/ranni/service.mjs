@@ -1,10 +1,4 @@
-/**
- * The routes of the server below `<base>/ranni/v1/`, as docs/api.md has them.
- *
- * @typedef {{panel: any, report: {unread: string[], notes: string[], repairs: string[], fallback: string},
- *   changes?: string[]}} Answer to `plan` and `edit`
- * @typedef {ReturnType<typeof createService>} Service
- */
+/** The routes of the server below `<base>/ranni/v1/`, as docs/api.md has them. */
 
 /** Why there is no answer: the code and the filling of a text, like a fault of a document. */
 export class ServiceError extends Error {
@@ -23,6 +17,10 @@ export function baseOf(moduleUrl) {
 	const found = /^(.*?)\/file=|^(.*)\/ranni\/javascript\//.exec(pathname);
 	return origin + (found?.[1] ?? found?.[2] ?? "");
 }
+
+/** The server's problems in words. @param {any[]} problems */
+export const wordsOf = (problems) =>
+	problems.map(({ path, message }) => (path ? `${path}: ${message}` : message));
 
 /**
  * A function that takes server-sent events piece by piece and calls `on` for each event.
@@ -58,8 +56,7 @@ async function ask(url, init, type = "application/json") {
 	if (status === 409) throw new ServiceError("taken", "", status);
 	const { error, problems = [] } = await answer.json().catch(() => ({}));
 	if (typeof error !== "string") throw new ServiceError("answer", status, status);
-	const found = problems.slice(0, 3).map((/** @type {any} */ p) => `${p.path}: ${p.message}`);
-	throw new ServiceError("server", [error, ...found].join("; "), status);
+	throw new ServiceError("server", [error, ...wordsOf(problems.slice(0, 3))].join("; "), status);
 }
 
 /** @param {BodyInit} body @param {string} [type] */
@@ -82,11 +79,11 @@ export function createService(base) {
 			throw new ServiceError("cut");
 		});
 	};
-	const post = (/** @type {string} */ route) => (/** @type {Record<string, any>} */ body) =>
+	const post = (/** @type {string} */ route) => (/** @type {Json} */ body) =>
 		get(route, posted(JSON.stringify(body)));
 
 	/**
-	 * @param {"plan" | "edit"} route @param {Record<string, any>} request
+	 * @param {Route} route @param {Json} request
 	 * @param {(event: string, value: any) => void} on hears of `delta` and `element`
 	 * @param {AbortSignal} signal @returns {Promise<Answer>}
 	 */

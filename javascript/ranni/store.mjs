@@ -1,9 +1,4 @@
-/**
- * The one state of an editor and its history.
- *
- * @typedef {import("./commands.mjs").State} State
- * @typedef {import("./commands.mjs").Command} Command
- */
+/** The one state of an editor and its history. */
 
 import { START } from "./commands.mjs";
 
@@ -11,16 +6,12 @@ import { START } from "./commands.mjs";
 export const MAX_STEPS = 300;
 
 export class Store {
-	/** @type {State} */ #state = START;
 	/** @type {State[]} */ #past = [];
 	/** @type {State[]} */ #future = [];
 	/** @type {string | null} */ #run = null;
 	/** What could be redone before the present run. @type {State[]} */ #redoable = [];
-	/** @type {Set<(state: State, before: State) => void>} */ #listeners = new Set();
-
-	get state() {
-		return this.#state;
-	}
+	/** @type {((state: State, before: State) => void)[]} */ #listeners = [];
+	state = START;
 
 	get canUndo() {
 		return this.#past.length > 0;
@@ -36,7 +27,7 @@ export class Store {
 	 * @returns {boolean} whether anything changed
 	 */
 	apply(command, run = null) {
-		const before = this.#state;
+		const before = this.state;
 		const next = command(before);
 		if (next === before) return false;
 		const isStep = next.panel !== before.panel || next.hidden !== before.hidden;
@@ -45,20 +36,18 @@ export class Store {
 			this.#redoable = this.#future;
 			this.#future = [];
 		}
-		this.#run = isStep ? run : null;
-		this.#become(next);
+		this.#become(next, isStep ? run : null);
 		return true;
 	}
 
-	/** End the present run: the next command is a step of its own. */
-	seal() {
-		this.#run = null;
+	/** End the present run, or this one if it still runs: the next command is a step of its own. */
+	seal(run = this.#run) {
+		if (run === this.#run) this.#run = null;
 	}
 
 	/** Take back the present run as if it had not begun. @param {string} run */
 	cancel(run) {
 		if (this.#run !== run) return;
-		this.#run = null;
 		this.#future = this.#redoable;
 		this.#become(/** @type {State} */ (this.#past.pop()));
 	}
@@ -71,27 +60,24 @@ export class Store {
 		this.#step(this.#future, this.#past);
 	}
 
-	/**
-	 * Call `listener` with the state and the one before, after every change.
-	 * @param {(state: State, before: State) => void} listener
-	 */
+	/** Call `listener` after every change. @param {(state: State, before: State) => void} listener */
 	subscribe(listener) {
-		this.#listeners.add(listener);
+		this.#listeners.push(listener);
 	}
 
 	/** @param {State[]} from @param {State[]} to */
 	#step(from, to) {
 		const next = from.pop();
 		if (!next) return;
-		to.push(this.#state);
-		this.#run = null;
+		to.push(this.state);
 		this.#become(next);
 	}
 
-	/** @param {State} next */
-	#become(next) {
-		const before = this.#state;
-		this.#state = next;
+	/** @param {State} next @param {string | null} [run] */
+	#become(next, run = null) {
+		const before = this.state;
+		this.state = next;
+		this.#run = run;
 		for (const listener of this.#listeners) listener(next, before);
 	}
 }

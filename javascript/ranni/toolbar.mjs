@@ -1,24 +1,24 @@
 /** The buttons above the canvas. */
 
 import { add, duplicate, remove, reorder } from "./commands.mjs";
-import { button, html, update } from "./dom.mjs";
-import { icon } from "./icons.mjs";
+import { html, update } from "./dom.mjs";
+import { tool } from "./icons.mjs";
+import { Part } from "./part.mjs";
 
-export class Toolbar {
-	#context;
+export class Toolbar extends Part {
 	/** @type {Map<string, HTMLButtonElement>} */ #buttons = new Map();
-	node = html("div", { class: "ranni-toolbar", role: "toolbar" });
+	node = html("div", { class: "ranni-toolbar", role: "toolbar", "data-label": "tools" });
 
-	/** @param {import("./editor.mjs").Context} context */
+	/** @param {Context} context */
 	constructor(context) {
-		this.#context = context;
-		const { store, options } = context;
-		const selection = () => store.state.selection;
+		super(context);
+		const { store, options, t } = context;
+		const selection = () => this.state.selection;
 		/** @type {Record<string, () => unknown>[]} */
 		const groups = [
 			{ undo: () => store.undo(), redo: () => store.redo() },
 			{
-				add: () => store.apply(add(context.t("new_element"))) && context.describe(),
+				add: () => store.apply(add(t("new_element"))) && context.describe(),
 				duplicate: () => store.apply(duplicate(selection())),
 				remove: () => store.apply(remove(selection())),
 				forward: () => store.apply(reorder(selection(), "forward")),
@@ -39,38 +39,33 @@ export class Toolbar {
 
 	/** @param {string} name @param {() => unknown} action */
 	#make(name, action) {
-		const click = () => {
+		const made = tool(name, () => {
 			action();
-			this.#context.redraw();
-		};
-		const made = button("", click, "tool");
-		update(made, { "data-tool": name });
-		made.append(icon(name));
+			this.context.redraw();
+		});
 		this.#buttons.set(name, made);
 		return made;
 	}
 
 	draw() {
-		const { store, options, viewport, t } = this.#context;
-		const { panel, selection } = store.state;
-		const open = panel.elements.some((e) => selection.includes(e.id) && !e.locked);
+		const { options, viewport } = this.context;
+		const nothing = !this.state.selection.length;
+		const fits = viewport.zoom <= 1;
 		/** @type {Record<string, boolean>} */
 		const disabled = {
-			undo: !store.canUndo,
-			redo: !store.canRedo,
-			duplicate: !selection.length,
-			remove: !open,
-			forward: !selection.length,
-			backward: !selection.length,
-			zoom_out: viewport.zoom <= 1,
-			fit: viewport.zoom <= 1,
+			undo: !this.store.canUndo,
+			redo: !this.store.canRedo,
+			duplicate: nothing,
+			remove: !this.chosen.some((e) => !e.locked),
+			forward: nothing,
+			backward: nothing,
+			zoom_out: fits,
+			fit: fits,
 		};
-		update(this.node, { "aria-label": t("tools") });
 		for (const [name, node] of this.#buttons) {
 			const pressed = name === "snap" || name === "grid" ? String(options[name]) : null;
-			update(node, { title: t(name), "aria-label": t(name), "aria-pressed": pressed });
 			// A button that loses the focus by being disabled would throw the keyboard user out.
-			update(node, { "aria-disabled": disabled[name] ? "true" : null });
+			update(node, { "aria-pressed": pressed, "aria-disabled": disabled[name] ? "true" : null });
 		}
 	}
 }

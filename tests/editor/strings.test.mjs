@@ -40,8 +40,9 @@ test("every key is used, and every key that is used exists", async () => {
 		const [short] = [key.replace(/^(fault|align|distribute|add|remove|warn|backdrop)_/, "")];
 		assert.ok(sources.includes(`"${key}"`) || new RegExp(`["\\s{]${short}["\\s:,]`).test(sources), key);
 	}
-	for (const [, key] of sources.matchAll(/\bt\("(\w+)"/g)) assert.ok(key in STRINGS.en, key);
-	for (const [, code] of sources.matchAll(/\bfault\("(\w+)"/g))
+	const said = /(?:\b(?:t|title|button)\(|"data-(?:text|title|label)": )"(\w+)"/g;
+	for (const [, key] of sources.matchAll(said)) assert.ok(key in STRINGS.en, key);
+	for (const [, code] of sources.matchAll(/\b(?:fault|must|tell|ServiceError)\(\s*"(\w+)"/g))
 		assert.ok(`fault_${code}` in STRINGS.en, code);
 });
 
