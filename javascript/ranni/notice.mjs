@@ -11,7 +11,7 @@ export class Notice extends Part {
 	#text = html("p");
 	#list = html("ul");
 	#restart;
-	node = html("div", { class: "ranni-notice", role: "status" }, this.#text, this.#list);
+	node = html("div", { class: "ranni-notice", role: "status", hidden: true }, this.#text, this.#list);
 
 	/** @param {Context} context @param {() => void} restart */
 	constructor(context, restart) {
