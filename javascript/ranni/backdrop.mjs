@@ -60,7 +60,7 @@ export class Backdrop extends Part {
 		return html("label", { "data-title": name }, ...parts);
 	}
 
-	/** @param {{kind?: string, opacity?: number}} wish */
+	/** @type {Want} */
 	#want(wish) {
 		Object.assign(this.#wish, wish);
 		try {
@@ -80,7 +80,7 @@ export class Backdrop extends Part {
 		this.#want({ kind: "file" });
 	}
 
-	/** @param {"result" | "input"} kind @param {string | null} url one from elsewhere is not shown */
+	/** @type {BackdropSet} */
 	set(kind, url) {
 		const next = url && isOurs(url) ? url : null;
 		const last = this.#pictures.get(kind) ?? null;

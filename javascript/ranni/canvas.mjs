@@ -106,7 +106,7 @@ export class Canvas extends Part {
 		this.#drawOverlay(overlay);
 	}
 
-	/** @type {(element: PanelElement, index: number, selected: boolean, view: string) => void} */
+	/** @type {DrawElement} */
 	#drawElement(element, index, selected, view) {
 		const drawn = /** @type {DrawnElement} */ (this.#drawn.get(element.id));
 		const seen = [element, index, selected, view];
@@ -147,7 +147,7 @@ export class Canvas extends Part {
 		return dataset.width;
 	}
 
-	/** @param {string} id @returns {DrawnElement} */
+	/** @type {Make} */
 	#make(id) {
 		const box = svg("rect", { class: "ranni-box" });
 		const ring = svg("rect", { class: "ranni-ring" });

@@ -27,13 +27,13 @@ export const START = Object.freeze({
 /** How far a copy is shifted so that it does not lie exactly on what it was copied from. */
 const COPY_SHIFT = 0.02;
 
-/** @type {(a: readonly any[], b: readonly any[]) => boolean} */
+/** @type {IsSame} */
 const isSame = (a, b) => a.length === b.length && a.every((item, index) => item === b[index]);
 
 /** @param {Box} box */
 const sidesOf = ({ x0, y0, x1, y1 }) => [x0, y0, x1, y1];
 
-/** @type {(state: State, changes: Partial<State>) => State} */
+/** @type {WithState} */
 function withState(state, changes) {
 	const next = { ...state, ...changes };
 	const ids = new Set(next.panel.elements.map((e) => e.id));
@@ -44,22 +44,19 @@ function withState(state, changes) {
 	return Object.freeze({ ...next, selection: present(next.selection), hidden: present(next.hidden) });
 }
 
-/**
- * The panel changed by hand: its prompt no longer describes it.
- * @type {(state: State, changes: Partial<Panel>, selection?: Ids) => State}
- */
+/** The panel changed by hand: its prompt no longer describes it. @type {Edited} */
 function edited(state, changes, selection = state.selection) {
 	const provenance = Object.freeze({ ...state.panel.provenance, edited: true });
 	return withState(state, { panel: Object.freeze({ ...state.panel, ...changes, provenance }), selection });
 }
 
-/** @type {(state: State, elements: PanelElement[], selection?: Ids) => State} */
+/** @type {WithElements} */
 const withElements = (state, elements, selection) =>
 	isSame(elements, state.panel.elements)
 		? state
 		: edited(state, { elements: Object.freeze(elements) }, selection);
 
-/** @type {(element: PanelElement, name: string, value: any) => PanelElement} */
+/** @type {WithField} */
 function withField(element, name, value) {
 	const { [name]: old, ...rest } = element;
 	const usual = DEFAULTS[name];
@@ -69,10 +66,7 @@ function withField(element, name, value) {
 	return /** @type {PanelElement} */ (Object.freeze(isUsual ? rest : { ...rest, [name]: frozen }));
 }
 
-/**
- * The element in another box; its keypoints follow, a mask no longer fits and goes.
- * @type {(element: PanelElement, to: Box) => PanelElement}
- */
+/** The element in another box; its keypoints follow, a mask no longer fits and goes. @type {Placed} */
 function placed(element, to) {
 	const from = element.box;
 	const [old, sides] = [sidesOf(from), sidesOf(to)];
@@ -90,7 +84,7 @@ function placed(element, to) {
 	return /** @type {PanelElement} */ (Object.freeze({ ...rest, ...points, box }));
 }
 
-/** @type {(state: State, ids: Ids) => readonly PanelElement[]} */
+/** @type {OpenElements} */
 const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids.includes(e.id) && !e.locked);
 
 /** The chosen elements that are seen and open: those that handles are drawn around. @param {State} state */
@@ -106,7 +100,7 @@ export const select = (ids) => (state) => {
 
 /**
  * Put elements in front (with ids of their own, open, copies a little aside) and select them.
- * @type {(items: readonly Readonly<Record<string, any>>[]) => Command} each with description and box
+ * @type {Insert}
  */
 export const insert = (items) => (state) => {
 	const { elements } = state.panel;
@@ -129,10 +123,7 @@ function besides(box) {
 	return moved(box, by(box.x1), by(box.y1));
 }
 
-/**
- * A new element in front, where there is most room unless a box says where.
- * @type {(description: string, box?: Box) => Command}
- */
+/** A new element in front, where there is most room unless a box says where. @type {Add} */
 export const add = (description, box) => (state) =>
 	insert([{ description, box: box ?? freeBox(state.panel.elements.map((e) => e.box)) }])(state);
 
@@ -149,45 +140,39 @@ export const remove = (ids) => (state) => {
 	);
 };
 
-/** Put elements into these boxes. @type {(boxes: ReadonlyMap<string, Box>) => Command} */
+/** Put elements into these boxes. @type {Place} */
 export const place = (boxes) => (state) =>
 	withElements(
 		state,
 		state.panel.elements.map((e) => placed(e, boxes.get(e.id) ?? e.box)),
 	);
 
-/**
- * Put those of these elements that are open into the boxes that their boxes give.
- * @type {(ids: Ids, arrange: (boxes: Box[]) => Box[]) => Command}
- */
+/** Put those of these elements that are open into the boxes that their boxes give. @type {Arrange} */
 export const arrange = (ids, arrange) => (state) => {
 	const open = openElements(state, ids);
 	const boxes = arrange(open.map((e) => e.box));
 	return place(new Map(open.map((e, index) => [e.id, boxes[index]])))(state);
 };
 
-/** Shift elements together, as far as the canvas allows. @type {(ids: Ids, dx: number, dy: number) => Command} */
+/** Shift elements together, as far as the canvas allows. @type {CommandMove} */
 export const move = (ids, dx, dy) =>
 	arrange(ids, (boxes) => {
 		const [x, y] = allowedShift(bounds(boxes), dx, dy);
 		return boxes.map((box) => moved(box, x, y));
 	});
 
-/** Move the right and lower edges of elements. @type {(ids: Ids, dx: number, dy: number) => Command} */
+/** Move the right and lower edges of elements. @type {Resize} */
 export const resize = (ids, dx, dy) =>
 	arrange(ids, (boxes) => boxes.map((box) => resized(box, "se", box.x1 + dx, box.y1 + dy)));
 
-/** @type {(ids: Ids, edge: Edge) => Command} */
+/** @type {Align} */
 export const align = (ids, edge) =>
 	arrange(ids, (boxes) => (boxes.length < 2 ? boxes : aligned(boxes, edge)));
 
-/** Equal gaps along an axis. @type {(ids: Ids, axis: Axis) => Command} */
+/** Equal gaps along an axis. @type {Distribute} */
 export const distribute = (ids, axis) => arrange(ids, (boxes) => distributed(boxes, axis));
 
-/**
- * Set a field of elements; those for which the value is wrong keep theirs.
- * @type {(ids: Ids, name: string, value: any) => Command}
- */
+/** Set a field of elements; those for which the value is wrong keep theirs. @type {SetField} */
 export const setField = (ids, name, value) => (state) => {
 	const isFor = (/** @type {PanelElement} */ e) =>
 		ids.includes(e.id) && (!e.locked || name === "locked") && !elementFault(e, name, value);
@@ -197,16 +182,13 @@ export const setField = (ids, name, value) => (state) => {
 	);
 };
 
-/** Set a field of the panel itself; a wrong value changes nothing. @type {(name: string, value: any) => Command} */
+/** Set a field of the panel itself; a wrong value changes nothing. @type {SetPanelField} */
 export const setPanelField = (name, value) => (state) => {
 	const old = state.panel[name] ?? (typeof value === "string" ? "" : undefined);
 	return old === value || panelFault(name, value) ? state : edited(state, { [name]: value });
 };
 
-/**
- * Change the order; `elements` run from back to front.
- * @type {(ids: Ids, to: "front" | "back" | "forward" | "backward") => Command}
- */
+/** Change the order; `elements` run from back to front. @type {Reorder} */
 export const reorder = (ids, to) => (state) => {
 	const elements = [...state.panel.elements];
 	const isChosen = (/** @type {PanelElement} */ e) => ids.includes(e.id);
@@ -223,7 +205,7 @@ export const reorder = (ids, to) => (state) => {
 	return withElements(state, elements);
 };
 
-/** Show or hide on the canvas; hidden elements stay in the panel. @type {(ids: Ids, hide: boolean) => Command} */
+/** Show or hide on the canvas; hidden elements stay in the panel. @type {SetHidden} */
 export const setHidden = (ids, hide) => (state) => {
 	const all = state.panel.elements.map((e) => e.id);
 	const hidden = all.filter((id) => (ids.includes(id) ? hide : state.hidden.includes(id)));

@@ -32,27 +32,25 @@ export const DEFAULTS = Object.freeze({
 	locked: false,
 });
 
-/** Whether a value is right. @typedef {(value: any) => unknown} Is */
-
-/** @type {(value: any) => value is Record<string, any>} */
+/** @type {IsObject} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** @type {(value: any, most?: number) => boolean} */
+/** @type {IsShort} */
 const isShort = (value, most = MAX_TEXT) => typeof value === "string" && [...value].length <= most;
 
-/** @type {(value: any, most: number) => boolean} */
+/** @type {IsName} */
 const isName = (value, most) => value !== "" && isShort(value, most) && value.search(HALF) < 0;
 
-/** @type {(low: number, high: number) => Is} */
+/** @type {IsNumber} */
 const isNumber = (low, high) => (value) => typeof value === "number" && value >= low && value <= high;
 
-/** @type {(low: number, high: number) => Is} */
+/** @type {IsWhole} */
 const isWhole = (low, high) => (value) => Number.isInteger(value) && value >= low && value <= high;
 
 /** @type {(isRight: Is) => Is} */
 const isListOf = (isRight) => (value) => Array.isArray(value) && value.every((item) => isRight(item));
 
-/** Records with a name of at most so many characters. @type {(most: number, isRight: Is) => Is} */
+/** Records with a name of at most so many characters. @type {IsNamed} */
 const isNamed = (most, isRight) =>
 	isListOf((item) => isObject(item) && isName(item.name, most) && isRight(item));
 
@@ -65,13 +63,13 @@ const isMask = (value) =>
 		value.width * value.height &&
 	value.runs.some((/** @type {number} */ run, /** @type {number} */ index) => index % 2 && run);
 
-/** @type {(code: string, isRight: Is, ...args: (string | number)[]) => Check} */
+/** @type {Must} */
 const must =
 	(code, isRight, ...args) =>
 	(value) =>
 		isRight(value) ? null : { code, args };
 
-/** The first fault that is found. @type {(...checks: Check[]) => Check} */
+/** The first fault that is found. @type {All} */
 const all =
 	(...checks) =>
 	(value) =>
@@ -80,7 +78,7 @@ const all =
 /** @type {(check: Check) => Check} */
 const optional = (check) => (value) => (value === null ? null : check(value));
 
-/** @type {(low: number, high: number) => Check} */
+/** @type {LimitedNumber} */
 const number = (low, high) => must("number", isNumber(low, high), low, high);
 
 const text = all(
@@ -125,13 +123,10 @@ const ELEMENT_CHECKS = new Map(
 /** @type {Map<string, Check>} */
 const PANEL_CHECKS = new Map(Object.entries({ base: text, negative: text, aspect: number(0.1, 10) }));
 
-/** @type {(name: string, value: any) => Fault | null} */
+/** @type {FieldFault} */
 const fieldFault = (name, value) => ELEMENT_CHECKS.get(name)?.(value) ?? null;
 
-/**
- * What is wrong with a value for a field of this element, or null.
- * @type {(element: Readonly<Record<string, any>>, name: string, value: any) => Fault | null}
- */
+/** What is wrong with a value for a field of this element, or null. @type {ElementFault} */
 export function elementFault(element, name, value) {
 	const isSpan =
 		(name !== "start" || value < fieldOf(element, "end")) &&
@@ -139,7 +134,7 @@ export function elementFault(element, name, value) {
 	return fieldFault(name, value) ?? (isSpan ? null : { code: "span", args: [] });
 }
 
-/** What is wrong with a value for a field of a panel, or null. @type {(name: string, value: any) => Fault | null} */
+/** What is wrong with a value for a field of a panel, or null. @type {PanelFault} */
 export const panelFault = (name, value) => PANEL_CHECKS.get(name)?.(value) ?? null;
 
 /**
@@ -156,9 +151,9 @@ export function freshId(taken) {
 }
 
 /**
- * Read JSON text, or what JSON text decodes to. Whatever is not kept as it is becomes a problem.
- * `panel` is null where there is nothing that could be shown. Never throws.
- * @param {any} document @returns {{panel: Panel | null, problems: Problem[]}}
+ * Read JSON text, or what JSON text decodes to. Whatever is not kept as it is becomes a problem. `panel` is
+ * null where there is nothing that could be shown. Never throws.
+ * @type {Read}
  */
 export function read(document) {
 	/** @type {Problem[]} */
@@ -180,7 +175,7 @@ export function read(document) {
 	return { panel: Object.freeze({ ...members, version: 1, elements }), problems };
 }
 
-/** @type {(value: any, tell: Tell) => readonly PanelElement[]} */
+/** @type {ReadElements} */
 function readElements(value, tell) {
 	if (!Array.isArray(value)) {
 		tell("dropped", "elements");
@@ -207,7 +202,7 @@ function readElements(value, tell) {
 	return Object.freeze(elements);
 }
 
-/** @type {(item: any, path: string, tell: Tell) => Record<string, any> | null} */
+/** @type {ReadElement} */
 function readElement(item, path, tell) {
 	const isDescribed = typeof item?.description === "string" && item.description.trim();
 	if (!isObject(item)) tell("dropped", path);
@@ -228,7 +223,7 @@ function readElement(item, path, tell) {
 	return element;
 }
 
-/** @type {(value: any, path: string, tell: Tell) => Box | null} */
+/** @type {ReadBox} */
 function readBox(value, path, tell) {
 	const given = isObject(value) ? [value.x0, value.y0, value.x1, value.y1] : [null];
 	if (!given.every((side) => typeof side === "number")) {
@@ -246,11 +241,7 @@ function readBox(value, path, tell) {
 	return isOutside ? null : between(ax, ay, bx, by, 0.005);
 }
 
-/**
- * Mend the fields of a record, in place; what cannot be mended goes.
- * @type {(record: Record<string, any>, prefix: string, check: (name: string, value: any) => Fault | null,
- *   tell: Tell) => void}
- */
+/** Mend the fields of a record, in place; what cannot be mended goes. @type {Mend} */
 function mend(record, prefix, check, tell) {
 	for (const name of Object.keys(record)) {
 		const wrong = check(name, record[name]);
@@ -262,7 +253,7 @@ function mend(record, prefix, check, tell) {
 	}
 }
 
-/** The nearest right value, or undefined. @type {(value: any, wrong: Fault) => any} */
+/** The nearest right value, or undefined. @type {Mended} */
 function mended(value, { code, args }) {
 	if (code === "number" && typeof value === "number") return clamp(value, Number(args[0]), Number(args[1]));
 	if (code === "unicode" || code === "long")
@@ -288,7 +279,7 @@ function bounded(item) {
 	return Object.freeze(copy);
 }
 
-/** @type {(document: any, tell: Tell) => any} */
+/** @type {Decode} */
 function decode(document, tell) {
 	try {
 		// By way of text also for objects: nothing is shared, and what JSON cannot hold shows now.
@@ -302,7 +293,7 @@ function decode(document, tell) {
 
 /**
  * A frozen copy of a JSON value (its top stays open); what is nested too deep or would change is a problem.
- * @type {(value: any, path: string, depth: number, tell: Tell) => any}
+ * @type {Kept}
  */
 function kept(value, path, depth, tell) {
 	if (Number.isInteger(value) && !Number.isSafeInteger(value)) tell("inexact", path);

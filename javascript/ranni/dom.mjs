@@ -29,7 +29,7 @@ export const button = (key, click, kind = "button") =>
 /** Attributes of what has no text of its own. @param {string} name */
 export const named = (name) => ({ title: name, "aria-label": name });
 
-/** Set attributes where they differ; null, undefined and false remove one. @param {Element} node @param {Attributes} attributes */
+/** Set attributes where they differ; null, undefined and false remove one. @type {Update} */
 export function update(node, attributes) {
 	for (const [name, value] of Object.entries(attributes)) {
 		if (typeof value === "function") node.addEventListener(name, value);
@@ -41,16 +41,19 @@ export function update(node, attributes) {
 	}
 }
 
-/** Set a node's text where it differs. @param {Node} node @param {string} text */
+/** Set a node's text where it differs. @type {SetText} */
 export function setText(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
 
-/** Have these texts, which may be anyone's, as the lines of a list. @param {Element} list @param {readonly string[]} lines */
+/**
+ * Have these texts, which may be anyone's, as the lines of a list.
+ * @param {Element} list @param {readonly string[]} lines
+ */
 export const setLines = (list, lines) =>
 	list.replaceChildren(...lines.map((line) => html("li", { dir: "auto" }, line)));
 
-/** Give a node and those in it their texts. @param {HTMLElement} root @param {Texts} t */
+/** Give a node and those in it their texts. @type {Translate} */
 export function translate(root, t) {
 	for (const node of [root, .../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(SAYING))]) {
 		const { text, title, label = text ? "" : title } = node.dataset;

@@ -27,27 +27,14 @@ const LEAST_STAGE_PX = 240;
 const MOST_STAGE_PX = 560;
 
 /**
- * Put an editor into `root`, which must be empty.
- *
- * `onChange` is called with the document after edits, once for a drag, never for a `load`. What `load` cannot
- * show is told, and editing waits until there is something that can be shown; it returns the problems.
- * @param {HTMLElement} root @param {EditorOptions} [options] @returns {Editor}
+ * Put an editor into `root`, which must be empty. `onChange` is called with the document after edits, once
+ * for a drag, never for a `load`. What `load` cannot show is told, and editing waits until there is something
+ * that can be shown; it returns the problems.
+ * @type {CreateEditor}
  */
-export function createEditor(root, options = {}) {
-	const parts = new Parts(root, options);
-	return Object.freeze({
-		load: (document) => parts.load(document),
-		value: () => parts.value(),
-		setAspect: (width, height) => parts.setAspect(width, height),
-		setResult: (url) => parts.backdrop.set("result", url),
-		setInput: (url) => parts.backdrop.set("input", url),
-		setLanguage: (code) => parts.setLanguage(code),
-		flush: () => parts.flush(),
-		destroy: () => parts.destroy(),
-	});
-}
+export const createEditor = (root, options = {}) => new Parts(root, options);
 
-/** @implements {Context} */
+/** @implements {Context} @implements {Editor} */
 class Parts {
 	store = new Store();
 	viewport = new Viewport();
@@ -164,11 +151,21 @@ class Parts {
 		return Object.freeze(this.aspect === 1 ? rest : { ...rest, aspect: this.aspect });
 	}
 
-	/** @param {number} width @param {number} height */
+	/** @type {SetAspect} */
 	setAspect(width, height) {
 		if (!(width > 0 && height > 0 && Number.isFinite(width / height))) return;
 		this.size = [width, height];
 		this.redraw();
+	}
+
+	/** @param {string | null} url */
+	setResult(url) {
+		this.backdrop.set("result", url);
+	}
+
+	/** @param {string | null} url */
+	setInput(url) {
+		this.backdrop.set("input", url);
 	}
 
 	/** @param {string} code */

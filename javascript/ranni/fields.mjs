@@ -11,13 +11,13 @@ import { Part } from "./part.mjs";
 class Labeled extends Part {
 	#message = html("span", { class: "ranni-fault", role: "alert" });
 
-	/** @param {Fault | null} wrong @param {Element} input */
+	/** @type {FieldTell} */
 	tell(wrong, input) {
 		setText(this.#message, wrong ? this.t(`fault_${wrong.code}`, ...wrong.args) : "");
 		update(input, { "aria-invalid": wrong && "true" });
 	}
 
-	/** @type {(tag: "label" | "div", kind: string, label: string, ...parts: Node[]) => HTMLElement} */
+	/** @type {Frame} */
 	frame(tag, kind, label, ...parts) {
 		const attributes = { class: `ranni-field ranni-${kind}` };
 		return html(tag, attributes, html("span", { "data-text": label }), ...parts, this.#message);
@@ -50,16 +50,13 @@ export class Field extends Labeled {
 		this.node = this.frame("label", rows ? "text" : "number", label, this.#aside, this.input);
 	}
 
-	/** A word beside the label. @param {string} text @param {string} title */
+	/** A word beside the label. @type {Aside} */
 	aside(text, title) {
 		setText(this.#aside, text);
 		update(this.#aside, { title });
 	}
 
-	/**
-	 * Show a value; `mixed` where several elements differ.
-	 * @param {any} value @param {boolean} [mixed] @param {boolean} [disabled]
-	 */
+	/** Show a value; `mixed` where several elements differ. @type {FieldDraw} */
 	draw(value, mixed = false, disabled = false) {
 		const { empty } = this.#options;
 		this.#shown = mixed || value === null ? "" : String(value);
@@ -144,7 +141,10 @@ export class ListField extends Labeled {
 		return text;
 	}
 
-	/** `next` is what no text stands for. @type {(chosen: readonly PanelElement[], open: boolean, next?: string) => void} */
+	/**
+	 * `next` is what no text stands for.
+	 * @type {(chosen: readonly PanelElement[], open: boolean, next?: string) => void}
+	 */
 	draw(chosen, open, next) {
 		const { name, key, columns, most = Infinity } = this.#options;
 		this.#records = fieldOf(chosen[0], name);
@@ -225,7 +225,10 @@ export class ListField extends Labeled {
 		else if (!this.#commit([...this.#records, record])) this.#adder.value = text;
 	}
 
-	/** Whether they are right. @param {readonly any[]} records @param {string} [typed] where they are being typed */
+	/**
+	 * Whether they are right.
+	 * @param {readonly any[]} records @param {string} [typed] where they are being typed
+	 */
 	#commit(records, typed) {
 		const { name } = this.#options;
 		const wrong = elementFault({}, name, records);

@@ -53,7 +53,7 @@ export class Files extends Part {
 		if (type === "drop") this.#read(dataTransfer.files[0]);
 	}
 
-	/** Do it, or say why not. @param {() => Promise<unknown>} action */
+	/** Do it, or say why not. @type {Try} */
 	#try(action) {
 		setText(this.#message, "");
 		action().catch((error) => {
@@ -74,7 +74,7 @@ export class Files extends Part {
 		});
 	}
 
-	/** Show a panel from outside, as one step. @param {any} answer of the server, or one with a panel alone */
+	/** Show a panel from outside, as one step. @type {FileTake} */
 	#take({ panel: document, problems = [], guidance, prompt, negative }) {
 		const { panel, problems: found } = read(document);
 		if (!panel) throw new ServiceError(found[0].code, found[0].args[0]);
@@ -85,7 +85,7 @@ export class Files extends Part {
 		this.context.told(guidance, prompt, negative);
 	}
 
-	/** A button to save the panel as a file. @type {(label: string, end: string, make: () => any) => HTMLElement} */
+	/** A button to save the panel as a file. @type {Saving} */
 	#saving(label, end, make) {
 		const save = button("", () => this.#try(async () => download(`panel${end}`, await make())));
 		setText(save, label);

@@ -9,7 +9,10 @@ export const LEAST = 0.01;
 /** Five decimals: a tenth of a pixel on the largest canvas. */
 const PRECISION = 1e5;
 
-/** What is aligned: the axis, and how far from the low to the high edge. @type {Record<Edge, [Axis, number]>} */
+/**
+ * What is aligned: the axis, and how far from the low to the high edge.
+ * @type {Record<Edge, [Axis, number]>}
+ */
 const EDGES = {
 	left: ["x", 0],
 	center: ["x", 0.5],
@@ -19,7 +22,7 @@ const EDGES = {
 	bottom: ["y", 1],
 };
 
-/** @type {(value: number, low: number, high: number) => number} */
+/** @type {Clamp} */
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /** @param {number} value */
@@ -31,7 +34,7 @@ export function box(...sides) {
 	return Object.freeze({ x0, y0, x1, y1 });
 }
 
-/** The low and the high edge along an axis. @type {(b: Box, axis: Axis) => [number, number]} */
+/** The low and the high edge along an axis. @type {Edges} */
 const edges = (b, axis) => (axis === "x" ? [b.x0, b.x1] : [b.y0, b.y1]);
 
 /** @param {Box} b @param {Axis} axis */
@@ -40,16 +43,13 @@ export function sizeOf(b, axis) {
 	return high - low;
 }
 
-/** Edges and center line. @type {(b: Box, axis: Axis) => number[]} */
+/** Edges and center line. @type {Places} */
 function places(b, axis) {
 	const [low, high] = edges(b, axis);
 	return [low, (low + high) / 2, high];
 }
 
-/**
- * The box between two corners, cut to the canvas and at least `least` wide and high.
- * @type {(ax: number, ay: number, bx: number, by: number, least?: number) => Box}
- */
+/** The box between two corners, cut to the canvas and at least `least` wide and high. @type {Between} */
 export function between(ax, ay, bx, by, least = LEAST) {
 	const side = (/** @type {number} */ a, /** @type {number} */ b) => {
 		const low = clamp(Math.min(a, b), 0, 1 - least);
@@ -59,7 +59,7 @@ export function between(ax, ay, bx, by, least = LEAST) {
 	return box(x0, y0, x1, y1);
 }
 
-/** The smallest box around all of `boxes` (at least one). @type {(boxes: readonly Box[]) => Box} */
+/** The smallest box around all of `boxes` (at least one). @type {Bounds} */
 export const bounds = (boxes) =>
 	Object.freeze({
 		x0: Math.min(...boxes.map((b) => b.x0)),
@@ -68,22 +68,19 @@ export const bounds = (boxes) =>
 		y1: Math.max(...boxes.map((b) => b.y1)),
 	});
 
-/** A shift cut so that the box stays on the canvas. @type {(b: Box, dx: number, dy: number) => [number, number]} */
+/** A shift cut so that the box stays on the canvas. @type {AllowedShift} */
 export const allowedShift = (b, dx, dy) => [clamp(dx, -b.x0, 1 - b.x1), clamp(dy, -b.y0, 1 - b.y1)];
 
-/** The box shifted as far as the canvas allows; its size stays. @type {(b: Box, dx: number, dy: number) => Box} */
+/** The box shifted as far as the canvas allows; its size stays. @type {Moved} */
 export function moved(b, dx, dy) {
 	const [x, y] = allowedShift(b, dx, dy);
 	return box(b.x0 + x, b.y0 + y, b.x1 + x, b.y1 + y);
 }
 
-/** @type {(b: Box, axis: Axis, by: number) => Box} */
+/** @type {MovedAlong} */
 const movedAlong = (b, axis, by) => (axis === "x" ? moved(b, by, 0) : moved(b, 0, by));
 
-/**
- * The place in `to` that (x, y) has in `from`.
- * @type {(x: number, y: number, from: Box, to: Box) => [number, number]}
- */
+/** The place in `to` that (x, y) has in `from`. @type {Followed} */
 export function followed(x, y, from, to) {
 	const along = (/** @type {number} */ v, /** @type {Axis} */ axis) => {
 		const [low, at] = [edges(from, axis)[0], edges(to, axis)[0]];
@@ -92,15 +89,14 @@ export function followed(x, y, from, to) {
 	return [along(x, "x"), along(y, "y")];
 }
 
-/** The box as part of what was `from` and becomes `to`. @type {(b: Box, from: Box, to: Box) => Box} */
+/** The box as part of what was `from` and becomes `to`. @type {Scaled} */
 export const scaled = (b, from, to) =>
 	box(...followed(b.x0, b.y0, from, to), ...followed(b.x1, b.y1, from, to));
 
 /**
  * The box with the edges of `handle` brought to (x, y), cut to the canvas and never thinner than `least`
  * across or down. With `keep` its proportions stay, with `center` its center.
- * @param {Box} b @param {Handle} handle @param {number} x @param {number} y
- * @param {{least?: readonly number[], keep?: boolean, center?: boolean}} [how] @returns {Box}
+ * @type {Resized}
  */
 export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false, center = false } = {}) {
 	/** @type {[string, string, number, number, number][]} */
@@ -149,7 +145,7 @@ export const nextBelow = (found, current) => found[(found.findIndex(current) + 1
 /**
  * What a box can snap to: edges and center lines of the canvas and of other boxes, and a grid with so many
  * cells along each axis.
- * @param {readonly Box[]} others @returns {Lines}
+ * @type {SnapLines}
  */
 export function snapLines(others, cells = 0) {
 	const grid = [...Array(cells).keys()].slice(1).map((n) => n / cells);
@@ -160,8 +156,7 @@ export function snapLines(others, cells = 0) {
 
 /**
  * The line nearest to any of `values` within `tolerance`, and the shift that brings the value onto it.
- * @param {readonly number[]} values @param {readonly number[]} lines @param {number} tolerance
- * @returns {{shift: number, at: number} | null}
+ * @type {Nearest}
  */
 export function nearest(values, lines, tolerance) {
 	let best = null;
@@ -191,10 +186,7 @@ export function snap(from, lines, tolerance) {
 /** The places of a box that snap while it moves. @type {(b: Box) => Lines} */
 export const snapPlaces = (b) => ({ x: places(b, "x"), y: places(b, "y") });
 
-/**
- * The boxes with one edge (or center line) brought to that of their common bounds.
- * @type {(boxes: readonly Box[], edge: Edge) => Box[]}
- */
+/** The boxes with one edge (or center line) brought to that of their common bounds. @type {Aligned} */
 export function aligned(boxes, edge) {
 	const [axis, share] = EDGES[edge];
 	const place = (/** @type {Box} */ b) => edges(b, axis)[0] + share * sizeOf(b, axis);
@@ -204,7 +196,7 @@ export function aligned(boxes, edge) {
 
 /**
  * The boxes with equal gaps along an axis; the outermost two stay. Fewer than three stay as they are.
- * @type {(boxes: readonly Box[], axis: Axis) => Box[]}
+ * @type {Distributed}
  */
 export function distributed(boxes, axis) {
 	const result = [...boxes];
@@ -222,7 +214,10 @@ export function distributed(boxes, axis) {
 	return result;
 }
 
-/** A box of this size where it covers least of the others, nearest to the middle. @param {readonly Box[]} others */
+/**
+ * A box of this size where it covers least of the others, nearest to the middle.
+ * @param {readonly Box[]} others
+ */
 export function freeBox(others, width = 0.3, height = 0.3, steps = 10) {
 	const shares = [...Array(steps + 1).keys()].map((step) => step / steps);
 	const found = shares.flatMap((down) =>

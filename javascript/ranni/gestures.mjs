@@ -71,7 +71,7 @@ export class Gestures extends Part {
 		return true;
 	}
 
-	/** @param {MouseEvent} event @returns {[number, number]} */
+	/** @type {At} */
 	#at({ clientX, clientY }) {
 		const { left, top } = this.#node.getBoundingClientRect();
 		return [clientX - left, clientY - top];
@@ -116,7 +116,7 @@ export class Gestures extends Part {
 		this.context.canvas.focus(selection.length === 1 ? selection[0] : undefined);
 	}
 
-	/** What a press at this place begins. @param {PointerEvent} event @param {Gesture} gesture */
+	/** What a press at this place begins. @type {Choose} */
 	#choose({ target, ctrlKey, metaKey, shiftKey, altKey }, gesture) {
 		const { keypoints } = this.context;
 		const { selection } = this.state;
@@ -186,7 +186,7 @@ export class Gestures extends Part {
 		},
 	};
 
-	/** Snap places to everything but `ids`. @type {(gesture: Gesture, places: Lines, ids: Ids) => ReturnType<snap>} */
+	/** Snap places to everything but `ids`. @type {Snapped} */
 	#snapped({ snaps }, places, ids) {
 		if (!snaps) return { dx: 0, dy: 0, guides: [] };
 		const { viewport, options } = this.context;
@@ -196,7 +196,7 @@ export class Gestures extends Part {
 		return snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
 	}
 
-	/** @type {(gesture: Gesture, x: number, y: number) => void} */
+	/** @type {GestureDraw} */
 	#draw(gesture, x, y) {
 		const { before, run } = gesture;
 		const own = before === this.state ? [] : this.state.selection;
@@ -233,7 +233,7 @@ export class Gestures extends Part {
 		this.store.apply(() => place(boxes)(before), run);
 	}
 
-	/** @type {(gesture: Gesture, dx: number, dy: number) => void} */
+	/** @type {Shift} */
 	#shift(gesture, dx, dy) {
 		const { panel, selection } = gesture.before;
 		const moving = panel.elements.filter((e) => selection.includes(e.id) && !e.locked);
@@ -275,7 +275,7 @@ export class Gestures extends Part {
 		this.context.flush();
 	}
 
-	/** @type {(moving: number, px: number, py: number) => void} */
+	/** @type {Pinch} */
 	#pinch(moving, px, py) {
 		const { viewport } = this.context;
 		const still = [...this.#fingers].find(([id]) => id !== moving)?.[1];

@@ -1,4 +1,6 @@
-/** The editor in a host's page: one in each tab, bound to the tab's panel text, its size, prompt and pictures. */
+/**
+ * The editor in a host's page: one in each tab, bound to the tab's panel text, its size, prompt and pictures.
+ */
 
 import { createEditor } from "./editor.mjs";
 import { baseOf, createService } from "./service.mjs";
@@ -16,7 +18,7 @@ const host = globalThis;
 /** @returns {ParentNode} */
 const app = () => (typeof host.gradioApp === "function" ? host.gradioApp() : document);
 
-/** What a selector finds in the page; as if it were any field. @type {(selector: string) => HTMLInputElement | null} */
+/** What a selector finds in the page; as if it were any field. @type {HostFind} */
 const find = (selector) => app().querySelector(selector);
 
 /** The pictures that are there, apart from those of what is being drawn. @param {string} selector */
@@ -31,7 +33,7 @@ function language() {
 	return typeof name === "string" && /^zh[-_]?(CN|Hans)?\b/i.test(name) ? "zh_CN" : "en";
 }
 
-/** Type a text into a field, if it is there. @param {HTMLInputElement | null} field @param {string} text */
+/** Type a text into a field, if it is there. @type {Type} */
 function type(field, text) {
 	if (!field) return;
 	field.value = text;
@@ -79,13 +81,13 @@ class Bound {
 		return find(`#script_${this.#tab}_ranni_panel textarea`);
 	}
 
-	/** Say it where nothing is said yet. @param {string} name @param {string | null} text */
+	/** Say it where nothing is said yet. @type {Fill} */
 	#fill(name, text) {
 		const area = this.#field(name);
 		if (text && !area?.value.trim()) type(area, text);
 	}
 
-	/** @param {string} name @param {any} value */
+	/** @type {HostSet} */
 	#set(name, value) {
 		const of = `#script_${this.#tab}_ranni_${name} input, #${this.#tab}_${name} input`;
 		for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (app().querySelectorAll(of))) {
@@ -130,7 +132,10 @@ class Bound {
 		}
 	}
 
-	/** The first picture of the tab's gallery, or the first that is no sheet of several. @param {number} aspect */
+	/**
+	 * The first picture of the tab's gallery, or the first that is no sheet of several.
+	 * @param {number} aspect
+	 */
 	#result(aspect) {
 		const found = pictures(`#${this.#tab}_gallery img`);
 		const isWhole = (/** @type {HTMLImageElement} */ one) =>

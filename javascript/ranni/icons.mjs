@@ -42,7 +42,10 @@ export const icon = (name) =>
 		svg("path", { d: PATHS[name] }),
 	);
 
-/** A button with an icon, named by the text of the same key unless its attributes name it. @param {string} name @param {Listener} click @param {Attributes} [attributes] */
+/**
+ * A button with an icon, named by the text of the same key unless its attributes name it.
+ * @param {string} name @param {Listener} click @param {Attributes} [attributes]
+ */
 export const tool = (name, click, attributes = { "data-title": name }) =>
 	html(
 		"button",

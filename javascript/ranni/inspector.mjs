@@ -27,7 +27,7 @@ const FIELDS = {
 /** The axis of a side of a box, and whether it is a size. @type {Record<string, [Axis, boolean]>} */
 const SIDES = { x: ["x", false], y: ["y", false], width: ["x", true], height: ["y", true] };
 
-/** The place or the size of a box along an axis. @type {(box: Box, axis: Axis, isSize: boolean) => number} */
+/** The place or the size of a box along an axis. @type {Along} */
 const along = (box, axis, isSize) => (isSize ? sizeOf(box, axis) : box[`${axis}0`]);
 
 /** @param {Record<string, {node: HTMLElement}>} fields */
@@ -112,7 +112,7 @@ export class Inspector extends Part {
 		this.node.append(...Object.values(this.#parts));
 	}
 
-	/** @type {(names: string[], options: (name: string) => Omit<FieldOptions, "name"> & {name?: string}) => Record<string, Field>} */
+	/** @type {InspectorMake} */
 	#make(names, options) {
 		return Object.fromEntries(
 			names.map((name) => [name, new Field(this.context, { name, ...options(name) })]),
@@ -166,7 +166,7 @@ export class Inspector extends Part {
 		this.drawSides();
 	}
 
-	/** What there is to know of one element. @param {PanelElement | null} one @param {boolean} isOpen */
+	/** What there is to know of one element. @type {DrawAdvice} */
 	#drawAdvice(one, isOpen) {
 		const { warnings } = this.context;
 		const { mask, id, description } = one ?? { id: "", description: "", mask: null };
@@ -209,7 +209,7 @@ export class Inspector extends Part {
 		return Math.round(value * this.#scale(side) * digits) / digits;
 	}
 
-	/** @type {(side: string, value: number) => Fault | null} */
+	/** @type {SideFault} */
 	#sideFault(side, value) {
 		const [axis, isSize] = SIDES[side];
 		const most = 1 - along(this.chosen[0].box, axis, !isSize);
@@ -217,7 +217,7 @@ export class Inspector extends Part {
 		return value >= limits[0] && value <= limits[1] ? null : { code: "number", args: limits };
 	}
 
-	/** @param {string} side @param {number} value */
+	/** @type {SetSide} */
 	#setSide(side, value) {
 		const [axis, isSize] = SIDES[side];
 		const to = value / this.#scale(side);

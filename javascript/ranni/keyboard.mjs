@@ -26,7 +26,10 @@ export class Keyboard extends Part {
 	#gestures = this.context.gestures;
 	#pause = 0;
 	#ends = new AbortController();
-	/** What a key does to what is selected, and to the view. @type {Record<string, (selection: Ids) => unknown>} */
+	/**
+	 * What a key does to what is selected, and to the view.
+	 * @type {Record<string, (selection: Ids) => unknown>}
+	 */
 	#keys = {
 		Delete: (selection) => this.store.apply(remove(selection)),
 		Backspace: (selection) => this.store.apply(remove(selection)),
@@ -100,7 +103,7 @@ export class Keyboard extends Part {
 		}
 	}
 
-	/** @param {KeyboardEvent} event @param {((selection: Ids) => unknown) | undefined} action */
+	/** @type {Do} */
 	#do(event, action) {
 		if (!action) return;
 		consume(event);

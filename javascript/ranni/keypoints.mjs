@@ -23,7 +23,7 @@ const NAMED = 6;
 /** OpenPose's color of a point or limb. @param {number} index */
 const hue = (index) => `hsl(${Math.max(0, index) * 20} 100% 50%)`;
 
-/** @param {PanelElement} element @returns {Point[]} */
+/** @type {PointsOf} */
 const pointsOf = (element) => fieldOf(element, "keypoints");
 
 /** The points of a body by their place in `BODY`. @param {PanelElement} element */
@@ -114,7 +114,7 @@ export class Keypoints extends Part {
 		return svg("svg", { width, height }, svg("rect", { width, height }), ...points);
 	}
 
-	/** Of no name: the first of a body that is missing. @type {(name: string, x: number, y: number) => Point} */
+	/** Of no name: the first of a body that is missing. @type {KeypointPoint} */
 	#point(name, x, y) {
 		const next = BODY[bodyOf(this.#element).indexOf(undefined)];
 		const number = pointsOf(this.#element).length + 1;
@@ -126,19 +126,19 @@ export class Keypoints extends Part {
 		return { ...point, x: rounded(clamp(x, 0, 1)), y: rounded(clamp(y, 0, 1)) };
 	}
 
-	/** @param {readonly Point[]} points @param {string} run */
+	/** @type {KeypointSet} */
 	#set(points, run) {
 		this.store.apply(setField([this.#element.id], "keypoints", points), run);
 	}
 
-	/** Put down the next point. @param {number} x @param {number} y @param {string} run @returns {number} which */
+	/** Put down the next point. @type {Put} */
 	put(x, y, run) {
 		const points = pointsOf(this.#element);
 		this.#set([...points, this.#point(this.#field.take(), x, y)], run);
 		return points.length;
 	}
 
-	/** @type {(index: number, x: number, y: number, run: string) => void} */
+	/** @type {KeypointMove} */
 	move(index, x, y, run) {
 		const points = [...pointsOf(this.#element)];
 		points[index] = this.#within({ ...points[index], x, y });
@@ -151,7 +151,7 @@ export class Keypoints extends Part {
 		this.context.redraw();
 	}
 
-	/** @param {PanelElement | null} element the only one that is selected @param {boolean} open */
+	/** @type {KeypointDraw} */
 	draw(element, open) {
 		this.node.hidden = !element;
 		this.placing &&= Boolean(element) && open;

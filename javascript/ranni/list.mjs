@@ -23,7 +23,7 @@ export class List extends Part {
 			this.#drawRow(element, index, chosen.has(element.id), unseen.has(element.id));
 	}
 
-	/** @type {(element: PanelElement, index: number, chosen: boolean, hidden: boolean) => void} */
+	/** @type {DrawRow} */
 	#drawRow({ id, description, locked = false }, index, chosen, hidden) {
 		const { t } = this;
 		const row = /** @type {Row} */ (this.#made.get(id));
@@ -82,7 +82,7 @@ export class List extends Part {
 		return { node, swatch, name, mark, tools, seen: "" };
 	}
 
-	/** @param {string} id @param {MouseEvent} event */
+	/** @type {ListSelect} */
 	#select(id, event) {
 		const { selection } = this.state;
 		const isSeveral = event.shiftKey || event.ctrlKey || event.metaKey;

@@ -20,7 +20,7 @@ export class Notice extends Part {
 		this.node.append(this.#restart);
 	}
 
-	/** @param {readonly Problem[]} problems @param {About} about */
+	/** @type {NoticeShow} */
 	show(problems, about) {
 		this.#problems = problems;
 		this.#about = about;

@@ -5,7 +5,7 @@ import { html, svg } from "./dom.mjs";
 
 const PICTURE_PX = 1024;
 
-/** @param {string} name @param {Blob | string} content */
+/** @type {Download} */
 export function download(name, content) {
 	const href = URL.createObjectURL(new Blob([content]));
 	html("a", { href, download: name }).click();
@@ -15,7 +15,7 @@ export function download(name, content) {
 /** A picture as SVG text. @param {SVGSVGElement} picture */
 export const svgText = (picture) => new XMLSerializer().serializeToString(picture);
 
-/** A picture, which has a width and a height, as PNG. @param {SVGSVGElement} picture @returns {Promise<Blob>} */
+/** A picture, which has a width and a height, as PNG. @type {Png} */
 export async function png(picture) {
 	const image = new Image();
 	image.src = `data:image/svg+xml,${encodeURIComponent(svgText(picture))}`;

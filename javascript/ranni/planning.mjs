@@ -84,7 +84,7 @@ export class Planning extends Part {
 		void this.#ask("edit", { instruction, panel: this.context.value() });
 	}
 
-	/** @param {Route} route @param {Json} request */
+	/** @type {Ask} */
 	async #ask(route, request) {
 		const { service } = this.context;
 		if (!service) return;
@@ -128,7 +128,7 @@ export class Planning extends Part {
 		}
 	}
 
-	/** @type {(run: Run, asked: Panel, answer: Answer) => void} */
+	/** @type {Finish} */
 	#finish(run, asked, { panel, report, changes = [] }) {
 		const { t } = this;
 		const after = read(panel).panel;
@@ -160,7 +160,7 @@ export class Planning extends Part {
 		this.draw();
 	}
 
-	/** @param {string} key @param {string[]} [lines] what else is to be told @param {...(string | number)} args */
+	/** @type {Say} */
 	#say(key, lines = [], ...args) {
 		setText(this.#status, this.t(key, ...args));
 		setLines(this.#lines, lines);
@@ -168,9 +168,9 @@ export class Planning extends Part {
 	}
 
 	/**
-	 * In the field, Enter sends, up and down bring back what was told. Escape cancels or rejects, Enter accepts,
-	 * where they mean nothing else.
-	 * @param {KeyboardEvent} event
+	 * In the field, Enter sends, up and down bring back what was told. Escape cancels or rejects, Enter
+	 * accepts, where they mean nothing else.
+	 * @type {Key}
 	 */
 	#key(event) {
 		const { key, isComposing, ctrlKey, metaKey, altKey } = event;

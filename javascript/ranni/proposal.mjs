@@ -11,7 +11,7 @@ const SIDES = ["x0", "y0", "x1", "y1"];
 /** The least shift, as a share of the canvas, that is worth a word. */
 const LEAST = 0.005;
 
-/** Whether these are alike, in the members that count. @type {(a: any, b: any, names?: string[]) => boolean} */
+/** Whether these are alike, in the members that count. @type {Same} */
 const same = (a, b, names) => JSON.stringify(a, names) === JSON.stringify(b, names);
 
 /** @param {number} share */
@@ -33,7 +33,7 @@ function way(a, b) {
 	return ["moved", across + (Math.abs(dy) < LEAST ? "" : `${dy < 0 ? "↑" : "↓"} ${percent(dy)}`)];
 }
 
-/** What turns a panel into another one: marks for the canvas, and words. @type {(before: Panel, after: Panel, t: Texts) => {marks: Mark[], words: string[]}} */
+/** What turns a panel into another one: marks for the canvas, and words. @type {Differences} */
 export function differences(before, after, t) {
 	const old = new Map(before.elements.map((e) => [e.id, e]));
 	const ids = new Set(after.elements.map((e) => e.id));
@@ -100,7 +100,7 @@ export class Proposal extends Part {
 		return this.#offered !== null;
 	}
 
-	/** Show what is being planned. @param {readonly PanelElement[]} elements */
+	/** Show what is being planned. @type {Sketch} */
 	sketch(elements) {
 		this.#marks = elements.map(({ box, description }) => ({ kind: "added", box, label: description }));
 		this.context.canvas.node.classList.toggle("ranni-sketched", elements.length > 0);
@@ -121,7 +121,7 @@ export class Proposal extends Part {
 		this.context.flush();
 	}
 
-	/** @param {"accepted" | "rejected" | "withdrawn"} how */
+	/** @type {End} */
 	end(how) {
 		this.#offered = null;
 		this.#marks = [];

@@ -72,7 +72,7 @@ const posted = (body, type = "application/json") => ({
  * @param {string} base
  */
 export function createService(base) {
-	/** @param {string} route @param {RequestInit} [init] @returns {Promise<any>} */
+	/** @type {Get} */
 	const get = async (route, init = {}) => {
 		const answer = await ask(`${base}/ranni/v1/${route}`, init);
 		return answer.json().catch(() => {
@@ -82,11 +82,7 @@ export function createService(base) {
 	const post = (/** @type {string} */ route) => (/** @type {Json} */ body) =>
 		get(route, posted(JSON.stringify(body)));
 
-	/**
-	 * @param {Route} route @param {Json} request
-	 * @param {(event: string, value: any) => void} on hears of `delta` and `element`
-	 * @param {AbortSignal} signal @returns {Promise<Answer>}
-	 */
+	/** @type {Stream} */
 	async function stream(route, request, on, signal) {
 		const init = { ...posted(JSON.stringify({ ...request, stream: true })), signal };
 		const answer = await ask(`${base}/ranni/v1/${route}`, init, "text/event-stream");

@@ -23,8 +23,7 @@ export class Store {
 
 	/**
 	 * Apply a command. Steps in a row with the same `run` become one; selecting is no step, but ends a run.
-	 * @param {Command} command @param {string | null} [run]
-	 * @returns {boolean} whether anything changed
+	 * @type {Apply}
 	 */
 	apply(command, run = null) {
 		const before = this.state;
@@ -60,12 +59,12 @@ export class Store {
 		this.#step(this.#future, this.#past);
 	}
 
-	/** Call `listener` after every change. @param {(state: State, before: State) => void} listener */
+	/** Call `listener` after every change. @type {Subscribe} */
 	subscribe(listener) {
 		this.#listeners.push(listener);
 	}
 
-	/** @param {State[]} from @param {State[]} to */
+	/** @type {Step} */
 	#step(from, to) {
 		const next = from.pop();
 		if (!next) return;
@@ -73,7 +72,7 @@ export class Store {
 		this.#become(next);
 	}
 
-	/** @param {State} next @param {string | null} [run] */
+	/** @type {Become} */
 	#become(next, run = null) {
 		const before = this.state;
 		this.state = next;

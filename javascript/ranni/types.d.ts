@@ -20,6 +20,8 @@ type Overlay = { guides: readonly Guide[]; marquee: Box | null };
 /** A key of the strings table and what fills it. */
 type Fault = { code: string; args: (string | number)[] };
 type Problem = Fault & { path: string };
+/** Whether a value is right. */
+type Is = (value: any) => unknown;
 type Check = (value: any) => Fault | null;
 /** Notes a problem of what is read. */
 type Tell = (code: string, path: string, ...args: (string | number)[]) => void;
@@ -200,3 +202,219 @@ interface Context {
 	/** Say what is wrong with a document. */
 	tell(problems: readonly Problem[], about: About): void;
 }
+
+// backdrop.mjs
+
+type Want = (wish: { kind?: string; opacity?: number }) => void;
+/** `url`: one from elsewhere is not shown. */
+type BackdropSet = (kind: "result" | "input", url: string | null) => void;
+
+// canvas.mjs
+
+type DrawElement = (element: PanelElement, index: number, selected: boolean, view: string) => void;
+type Make = (id: string) => DrawnElement;
+
+// commands.mjs
+
+type IsSame = (a: readonly any[], b: readonly any[]) => boolean;
+type WithState = (state: State, changes: Partial<State>) => State;
+type Edited = (state: State, changes: Partial<Panel>, selection?: Ids) => State;
+type WithElements = (state: State, elements: PanelElement[], selection?: Ids) => State;
+type WithField = (element: PanelElement, name: string, value: any) => PanelElement;
+type Placed = (element: PanelElement, to: Box) => PanelElement;
+type OpenElements = (state: State, ids: Ids) => readonly PanelElement[];
+/** each with description and box */
+type Insert = (items: readonly Readonly<Record<string, any>>[]) => Command;
+type Add = (description: string, box?: Box) => Command;
+type Place = (boxes: ReadonlyMap<string, Box>) => Command;
+type Arrange = (ids: Ids, arrange: (boxes: Box[]) => Box[]) => Command;
+type CommandMove = (ids: Ids, dx: number, dy: number) => Command;
+type Resize = (ids: Ids, dx: number, dy: number) => Command;
+type Align = (ids: Ids, edge: Edge) => Command;
+type Distribute = (ids: Ids, axis: Axis) => Command;
+type SetField = (ids: Ids, name: string, value: any) => Command;
+type SetPanelField = (name: string, value: any) => Command;
+type Reorder = (ids: Ids, to: "front" | "back" | "forward" | "backward") => Command;
+type SetHidden = (ids: Ids, hide: boolean) => Command;
+
+// document.mjs
+
+type IsObject = (value: any) => value is Record<string, any>;
+type IsShort = (value: any, most?: number) => boolean;
+type IsName = (value: any, most: number) => boolean;
+type IsNumber = (low: number, high: number) => Is;
+type IsWhole = (low: number, high: number) => Is;
+type IsNamed = (most: number, isRight: Is) => Is;
+type Must = (code: string, isRight: Is, ...args: (string | number)[]) => Check;
+type All = (...checks: Check[]) => Check;
+type LimitedNumber = (low: number, high: number) => Check;
+type FieldFault = (name: string, value: any) => Fault | null;
+type ElementFault = (element: Readonly<Record<string, any>>, name: string, value: any) => Fault | null;
+type PanelFault = (name: string, value: any) => Fault | null;
+type Read = (document: any) => { panel: Panel | null; problems: Problem[] };
+type ReadElements = (value: any, tell: Tell) => readonly PanelElement[];
+type ReadElement = (item: any, path: string, tell: Tell) => Record<string, any> | null;
+type ReadBox = (value: any, path: string, tell: Tell) => Box | null;
+type Mend = (
+	record: Record<string, any>,
+	prefix: string,
+	check: (name: string, value: any) => Fault | null,
+	tell: Tell,
+) => void;
+type Mended = (value: any, wrong: Fault) => any;
+type Decode = (document: any, tell: Tell) => any;
+type Kept = (value: any, path: string, depth: number, tell: Tell) => any;
+
+// dom.mjs
+
+type Update = (node: Element, attributes: Attributes) => void;
+type SetText = (node: Node, text: string) => void;
+type Translate = (root: HTMLElement, t: Texts) => void;
+
+// editor.mjs
+
+type CreateEditor = (root: HTMLElement, options?: EditorOptions) => Editor;
+type SetAspect = (width: number, height: number) => void;
+
+// fields.mjs
+
+type FieldTell = (wrong: Fault | null, input: Element) => void;
+type Frame = (tag: "label" | "div", kind: string, label: string, ...parts: Node[]) => HTMLElement;
+type Aside = (text: string, title: string) => void;
+type FieldDraw = (value: any, mixed?: boolean, disabled?: boolean) => void;
+
+// files.mjs
+
+type Try = (action: () => Promise<unknown>) => void;
+/** `answer`: of the server, or one with a panel alone. */
+type FileTake = (answer: any) => void;
+type Saving = (label: string, end: string, make: () => any) => HTMLElement;
+
+// geometry.mjs
+
+type Clamp = (value: number, low: number, high: number) => number;
+type Edges = (b: Box, axis: Axis) => [number, number];
+type Places = (b: Box, axis: Axis) => number[];
+type Between = (ax: number, ay: number, bx: number, by: number, least?: number) => Box;
+type Bounds = (boxes: readonly Box[]) => Box;
+type AllowedShift = (b: Box, dx: number, dy: number) => [number, number];
+type Moved = (b: Box, dx: number, dy: number) => Box;
+type MovedAlong = (b: Box, axis: Axis, by: number) => Box;
+type Followed = (x: number, y: number, from: Box, to: Box) => [number, number];
+type Scaled = (b: Box, from: Box, to: Box) => Box;
+type Resized = (
+	b: Box,
+	handle: Handle,
+	x: number,
+	y: number,
+	how?: { least?: readonly number[]; keep?: boolean; center?: boolean },
+) => Box;
+type SnapLines = (others: readonly Box[], cells?: number) => Lines;
+type Nearest = (
+	values: readonly number[],
+	lines: readonly number[],
+	tolerance: number,
+) => { shift: number; at: number } | null;
+type Aligned = (boxes: readonly Box[], edge: Edge) => Box[];
+type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
+
+// gestures.mjs
+
+type At = (event: MouseEvent) => [number, number];
+type Choose = (event: PointerEvent, gesture: Gesture) => void;
+type Snapped = (gesture: Gesture, places: Lines, ids: Ids) => { dx: number; dy: number; guides: Guide[] };
+type GestureDraw = (gesture: Gesture, x: number, y: number) => void;
+type Shift = (gesture: Gesture, dx: number, dy: number) => void;
+type Pinch = (moving: number, px: number, py: number) => void;
+
+// host.mjs
+
+type HostFind = (selector: string) => HTMLInputElement | null;
+type Type = (field: HTMLInputElement | null, text: string) => void;
+type Fill = (name: string, text: string | null) => void;
+type HostSet = (name: string, value: any) => void;
+
+// inspector.mjs
+
+type Along = (box: Box, axis: Axis, isSize: boolean) => number;
+type InspectorMake = (
+	names: string[],
+	options: (name: string) => Omit<FieldOptions, "name"> & { name?: string },
+) => Record<string, import("./fields.mjs").Field>;
+type DrawAdvice = (one: PanelElement | null, isOpen: boolean) => void;
+type SideFault = (side: string, value: number) => Fault | null;
+type SetSide = (side: string, value: number) => void;
+
+// keyboard.mjs
+
+type Do = (event: KeyboardEvent, action: ((selection: Ids) => unknown) | undefined) => void;
+
+// keypoints.mjs
+
+type PointsOf = (element: PanelElement) => Point[];
+type KeypointPoint = (name: string, x: number, y: number) => Point;
+type KeypointSet = (points: readonly Point[], run: string) => void;
+/** Returns which. */
+type Put = (x: number, y: number, run: string) => number;
+type KeypointMove = (index: number, x: number, y: number, run: string) => void;
+/** `element`: the only one that is selected. */
+type KeypointDraw = (element: PanelElement | null, open: boolean) => void;
+
+// list.mjs
+
+type DrawRow = (element: PanelElement, index: number, chosen: boolean, hidden: boolean) => void;
+type ListSelect = (id: string, event: MouseEvent) => void;
+
+// notice.mjs
+
+type NoticeShow = (problems: readonly Problem[], about: About) => void;
+
+// pictures.mjs
+
+type Download = (name: string, content: Blob | string) => void;
+type Png = (picture: SVGSVGElement) => Promise<Blob>;
+
+// planning.mjs
+
+type Ask = (route: Route, request: Json) => Promise<void>;
+type Finish = (run: Run, asked: Panel, answer: Answer) => void;
+/** `lines`: what else is to be told. */
+type Say = (key: string, lines?: string[], ...args: (string | number)[]) => void;
+type Key = (event: KeyboardEvent) => void;
+
+// proposal.mjs
+
+type Same = (a: any, b: any, names?: string[]) => boolean;
+type Differences = (before: Panel, after: Panel, t: Texts) => { marks: Mark[]; words: string[] };
+type Sketch = (elements: readonly PanelElement[]) => void;
+type End = (how: "accepted" | "rejected" | "withdrawn") => void;
+
+// service.mjs
+
+type Get = (route: string, init?: RequestInit) => Promise<any>;
+/** `on`: hears of `delta` and `element`. */
+type Stream = (
+	route: Route,
+	request: Json,
+	on: (event: string, value: any) => void,
+	signal: AbortSignal,
+) => Promise<Answer>;
+
+// store.mjs
+
+/** Returns whether anything changed. */
+type Apply = (command: Command, run?: string | null) => boolean;
+type Subscribe = (listener: (state: State, before: State) => void) => void;
+type Step = (from: State[], to: State[]) => void;
+type Become = (next: State, run?: string | null) => void;
+
+// viewport.mjs
+
+type Fit = (...size: [number, number, number]) => void;
+type ToCanvas = (px: number, py: number) => [number, number];
+type Pan = (dx: number, dy: number) => void;
+type ZoomAbout = (px: number, py: number, factor: number) => void;
+
+// warnings.mjs
+
+type Warned = (element: PanelElement, index: number) => [string, Fault[]];

@@ -4,7 +4,10 @@ import { shortened } from "./canvas.mjs";
 import { overlap, sizeOf } from "./geometry.mjs";
 import { Part } from "./part.mjs";
 
-/** Two cells of the coarsest attention that still tells places apart; models of small pictures have finer ones. */
+/**
+ * Two cells of the coarsest attention that still tells places apart; models of small pictures have finer
+ * ones.
+ */
 const LEAST_PX = 64;
 const LEAST_SHARE = 1 / 8;
 /** The share of a box that another in front may cover. */
@@ -16,9 +19,15 @@ const MOST_TEXTS = 500;
 const END =
 	/[,.;:()，。；：（）、在]|\s(?:[io]n|of|at|with|by|from|under|over|behind|near|and|that|who|which|to|for|is|wearing|holding)\s/iu;
 
-/** The tokens of texts, and the room for them. @typedef {ReadonlyMap<string, readonly [number, number]>} Counts */
+/**
+ * The tokens of texts, and the room for them.
+ * @typedef {ReadonlyMap<string, readonly [number, number]>} Counts
+ */
 
-/** The word that names what is described, without grammar: the last before more is said of it. @param {string} text */
+/**
+ * The word that names what is described, without grammar: the last before more is said of it.
+ * @param {string} text
+ */
 export function mainWord(text) {
 	const phrase = text.split(END).find((part) => part.trim()) ?? "";
 	const word = (phrase.match(/[\p{L}\p{N}]+/gu) ?? []).at(-1)?.toLowerCase() ?? "";
@@ -33,7 +42,7 @@ export function mainWord(text) {
  */
 export function warningsOf(elements, size, said, counts) {
 	const least = Math.floor(Math.min(LEAST_PX, ...(size ?? []).map((side) => side * LEAST_SHARE)));
-	/** @type {(element: PanelElement, index: number) => [string, Fault[]]} */
+	/** @type {Warned} */
 	const warned = ({ id, box, description }, index) => {
 		/** @type {Fault[]} */
 		const faults = [];
