@@ -85,7 +85,7 @@ function placed(element, to) {
 }
 
 /** @type {OpenElements} */
-const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids.includes(e.id) && !e.locked);
+export const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids.includes(e.id) && !e.locked);
 
 /** The chosen elements that are seen and open: those that handles are drawn around. @param {State} state */
 export const grasped = (state) =>
@@ -96,6 +96,13 @@ export const select = (ids) => (state) => {
 	const wanted = new Set(ids);
 	const selection = state.panel.elements.map((e) => e.id).filter((id) => wanted.has(id));
 	return isSame(selection, state.selection) ? state : withState(state, { selection });
+};
+
+/** Select one more, or one less. @type {(id: string) => Command} */
+export const toggleSelected = (id) => (state) => {
+	const { selection } = state;
+	const others = selection.filter((other) => other !== id);
+	return select(others.length < selection.length ? others : [...selection, id])(state);
 };
 
 /**

@@ -92,7 +92,7 @@ export class Field extends Labeled {
 		this.store.seal();
 	}
 
-	/** @param {KeyboardEvent} event */
+	/** @type {OnKey} */
 	#step(event) {
 		const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
 		if (!direction) return;
@@ -233,7 +233,7 @@ export class ListField extends Labeled {
 		const { name } = this.#options;
 		const wrong = elementFault({}, name, records);
 		this.#tell(wrong);
-		if (!wrong) this.store.apply(setField(this.state.selection, name, records), typed && `${name} ${typed}`);
+		if (!wrong) this.apply(setField(this.selection, name, records), typed && `${name} ${typed}`);
 		return !wrong;
 	}
 

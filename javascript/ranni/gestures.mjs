@@ -1,6 +1,6 @@
 /** What a mouse, a finger or a pen does on the canvas. */
 
-import { add, grasped, place, select } from "./commands.mjs";
+import { add, grasped, openElements, place, select, toggleSelected } from "./commands.mjs";
 import { update } from "./dom.mjs";
 import {
 	LEAST,
@@ -66,7 +66,7 @@ export class Gestures extends Part {
 		const gesture = this.#gesture;
 		if (!gesture) return false;
 		this.store.cancel(gesture.run);
-		this.store.apply(select(gesture.before.selection));
+		this.apply(select(gesture.before.selection));
 		this.#end();
 		return true;
 	}
@@ -77,12 +77,7 @@ export class Gestures extends Part {
 		return [clientX - left, clientY - top];
 	}
 
-	get #visible() {
-		const { panel, hidden } = this.state;
-		return panel.elements.filter((e) => !hidden.includes(e.id));
-	}
-
-	/** @param {PointerEvent} event */
+	/** @type {OnPointer} */
 	#down(event) {
 		const { pointerId: pointer, button } = event;
 		const [px, py] = this.#at(event);
@@ -132,7 +127,7 @@ export class Gestures extends Part {
 			gesture.point = point ? Number(point) : keypoints.put(gesture.x, gesture.y, gesture.run);
 			return;
 		}
-		const found = hits(this.#visible, gesture.x, gesture.y);
+		const found = hits(this.visible, gesture.x, gesture.y);
 		const top = found[0];
 		gesture.click = top ? [top.id] : [];
 		if (ctrlKey || metaKey) return;
@@ -142,19 +137,17 @@ export class Gestures extends Part {
 		}
 		if (altKey || shiftKey) {
 			const below = nextBelow(found, (e) => selection.includes(e.id)) ?? top;
-			const others = selection.filter((id) => id !== top.id);
-			const several = others.length < selection.length ? others : [...selection, top.id];
-			this.store.apply(select(altKey ? [below.id] : several));
+			this.apply(altKey ? select([below.id]) : toggleSelected(top.id));
 			gesture.click = undefined;
 		} else if (!found.some((e) => selection.includes(e.id) && !e.locked)) {
 			// What is locked, such as a background, can be drawn on.
 			if (top.locked) return;
-			this.store.apply(select([top.id]));
+			this.apply(select([top.id]));
 		}
 		gesture.kind = "move";
 	}
 
-	/** @param {PointerEvent} event */
+	/** @type {OnPointer} */
 	#move(event) {
 		const { pointerId } = event;
 		const { viewport, options } = this.context;
@@ -181,8 +174,8 @@ export class Gestures extends Part {
 		marquee: ({ x: from, y: down, before }, x, y) => {
 			const marquee = between(from, down, x, y, 1e-4);
 			this.overlay = { guides: [], marquee };
-			const inside = this.#visible.filter((e) => meets(e.box, marquee)).map((e) => e.id);
-			this.store.apply(select([...before.selection, ...inside]));
+			const inside = this.visible.filter((e) => meets(e.box, marquee)).map((e) => e.id);
+			this.apply(select([...before.selection, ...inside]));
 		},
 	};
 
@@ -190,7 +183,7 @@ export class Gestures extends Part {
 	#snapped({ snaps }, places, ids) {
 		if (!snaps) return { dx: 0, dy: 0, guides: [] };
 		const { viewport, options } = this.context;
-		const others = this.#visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
+		const others = this.visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
 		const { width, height } = viewport.page;
 		const lines = snapLines(others, options.grid ? options.cells : 0);
 		return snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
@@ -199,7 +192,7 @@ export class Gestures extends Part {
 	/** @type {GestureDraw} */
 	#draw(gesture, x, y) {
 		const { before, run } = gesture;
-		const own = before === this.state ? [] : this.state.selection;
+		const own = before === this.state ? [] : this.selection;
 		const from = this.#snapped(gesture, { x: [gesture.x], y: [gesture.y] }, own);
 		const to = this.#snapped(gesture, { x: [x], y: [y] }, own);
 		this.overlay = { guides: to.guides, marquee: null };
@@ -207,7 +200,7 @@ export class Gestures extends Part {
 		const [left, right] = [Math.min(gesture.x, x), Math.max(gesture.x, x)];
 		const [top, bottom] = [Math.min(gesture.y, y), Math.max(gesture.y, y)];
 		if (meets(box(left, top, right, bottom), box(0, 0, 1, 1)))
-			this.store.apply(() => add(this.t("new_element"), drawn)(before), run);
+			this.apply(() => add(this.t("new_element"), drawn)(before), run);
 	}
 
 	/**
@@ -230,13 +223,13 @@ export class Gestures extends Part {
 		const to = resized(around, handle, x + dx, y + dy, { least, keep, center });
 		this.overlay = { guides, marquee: null };
 		const boxes = new Map(open.map((e) => [e.id, scaled(e.box, around, to)]));
-		this.store.apply(() => place(boxes)(before), run);
+		this.apply(() => place(boxes)(before), run);
 	}
 
 	/** @type {Shift} */
 	#shift(gesture, dx, dy) {
-		const { panel, selection } = gesture.before;
-		const moving = panel.elements.filter((e) => selection.includes(e.id) && !e.locked);
+		const { selection } = gesture.before;
+		const moving = openElements(gesture.before, selection);
 		if (!moving.length) return;
 		const around = bounds(moving.map((e) => e.box));
 		const [fromX, fromY] = allowedShift(around, dx, dy);
@@ -244,16 +237,16 @@ export class Gestures extends Part {
 		const [toX, toY] = allowedShift(around, fromX + snapped.dx, fromY + snapped.dy);
 		this.overlay = { guides: snapped.guides, marquee: null };
 		const boxes = new Map(moving.map((e) => [e.id, moved(e.box, toX, toY)]));
-		this.store.apply(() => place(boxes)(gesture.before), gesture.run);
+		this.apply(() => place(boxes)(gesture.before), gesture.run);
 	}
 
-	/** @param {PointerEvent} event */
+	/** @type {OnPointer} */
 	#up({ pointerId }) {
 		const gesture = this.#gesture;
 		this.#fingers.delete(pointerId);
 		if (gesture?.pointer !== pointerId) return;
 		if (!gesture.began && gesture.click && gesture.kind !== "pan") {
-			this.store.apply(select(gesture.click));
+			this.apply(select(gesture.click));
 			this.context.canvas.focus(gesture.click[0]);
 		}
 		this.#end();
@@ -261,7 +254,7 @@ export class Gestures extends Part {
 		if (isDrawn) this.context.describe();
 	}
 
-	/** @param {PointerEvent} event */
+	/** @type {OnPointer} */
 	#lost({ pointerId }) {
 		this.#fingers.delete(pointerId);
 		if (this.#gesture?.pointer === pointerId) this.cancel();

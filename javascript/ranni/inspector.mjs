@@ -61,7 +61,7 @@ export class Inspector extends Part {
 	#fields = this.#make(Object.keys(FIELDS), (name) => ({
 		...FIELDS[name],
 		fault: (value) => this.#fault(name, value),
-		commit: (value) => this.store.apply(setField(this.state.selection, name, value), `field ${name}`),
+		commit: (value) => this.apply(setField(this.selection, name, value), `field ${name}`),
 	}));
 	#sides = this.#make(Object.keys(SIDES), (side) => ({
 		fault: (value) => this.#sideFault(side, value),
@@ -72,7 +72,7 @@ export class Inspector extends Part {
 		label: name === "base" ? name : "panel_negative",
 		rows: name === "base" ? 3 : 2,
 		fault: (value) => panelFault(name, value),
-		commit: (value) => this.store.apply(setPanelField(name, value), `panel ${name}`),
+		commit: (value) => this.apply(setPanelField(name, value), `panel ${name}`),
 	}));
 	/** @type {Record<string, HTMLButtonElement>} */ #arrange = {};
 	#parts;
@@ -89,7 +89,7 @@ export class Inspector extends Part {
 			);
 		this.#loras.node.addEventListener("focusin", ask, { once: true });
 		const put = (/** @type {string} */ name, /** @type {(selection: Ids) => Command} */ command) =>
-			(this.#arrange[name] = tool(name, () => this.store.apply(command(this.state.selection))));
+			(this.#arrange[name] = tool(name, () => this.apply(command(this.selection))));
 		for (const edge of EDGES) put(`align_${edge}`, (selection) => align(selection, edge));
 		for (const axis of /** @type {const} */ (["x", "y"]))
 			put(`distribute_${axis}`, (selection) => distribute(selection, axis));
@@ -179,7 +179,7 @@ export class Inspector extends Part {
 
 	#removeMask() {
 		const { selection } = this.state;
-		this.store.apply(setField(selection, "mask", null));
+		this.apply(setField(selection, "mask", null));
 		this.context.canvas.focus(selection[0]);
 	}
 
@@ -228,7 +228,7 @@ export class Inspector extends Part {
 			return axis === "x" ? boxOf(low, box.y0, high, box.y1) : boxOf(box.x0, low, box.x1, high);
 		};
 		const [{ id }] = this.chosen;
-		this.store.apply(
+		this.apply(
 			arrange([id], (boxes) => boxes.map(changed)),
 			`field ${side}`,
 		);

@@ -31,10 +31,10 @@ export class Keyboard extends Part {
 	 * @type {Record<string, (selection: Ids) => unknown>}
 	 */
 	#keys = {
-		Delete: (selection) => this.store.apply(remove(selection)),
-		Backspace: (selection) => this.store.apply(remove(selection)),
-		"]": (selection) => this.store.apply(reorder(selection, "forward")),
-		"[": (selection) => this.store.apply(reorder(selection, "backward")),
+		Delete: (selection) => this.apply(remove(selection)),
+		Backspace: (selection) => this.apply(remove(selection)),
+		"]": (selection) => this.apply(reorder(selection, "forward")),
+		"[": (selection) => this.apply(reorder(selection, "backward")),
 		"+": () => this.context.zoom(1.25),
 		"=": () => this.context.zoom(1.25),
 		"-": () => this.context.zoom(0.8),
@@ -42,11 +42,8 @@ export class Keyboard extends Part {
 	};
 	/** With Ctrl or Cmd, on the canvas. @type {Record<string, (selection: Ids) => unknown>} */
 	#controlled = {
-		a: () => {
-			const { panel, hidden } = this.state;
-			this.store.apply(select(panel.elements.map((e) => e.id).filter((id) => !hidden.includes(id))));
-		},
-		d: (selection) => this.store.apply(duplicate(selection)),
+		a: () => this.apply(select(this.visible.map((e) => e.id))),
+		d: (selection) => this.apply(duplicate(selection)),
 	};
 
 	/** @param {Context} context */
@@ -82,10 +79,10 @@ export class Keyboard extends Part {
 		if (this.#gestures.busy) return;
 		this.#canvas.node.classList.remove("ranni-pointed");
 		const id = this.#canvas.focused;
-		if (id !== null && !this.state.selection.includes(id)) this.store.apply(select([id]));
+		if (id !== null && !this.selection.includes(id)) this.apply(select([id]));
 	}
 
-	/** @param {KeyboardEvent} event */
+	/** @type {OnKey} */
 	#anywhere(event) {
 		const { key, target, altKey, shiftKey } = event;
 		const isControlled = event.ctrlKey || event.metaKey;
@@ -95,7 +92,7 @@ export class Keyboard extends Part {
 			if (key !== "Escape") return;
 			// From a field back to what it belongs to.
 			consume(event);
-			this.#canvas.focus(this.state.selection[0]);
+			this.#canvas.focus(this.selection[0]);
 		} else if (isControlled && !altKey) {
 			const letter = key.toLowerCase();
 			if (letter === "z" && !shiftKey) this.#do(event, () => this.store.undo());
@@ -108,11 +105,11 @@ export class Keyboard extends Part {
 		if (!action) return;
 		consume(event);
 		if (this.#gestures.busy) return;
-		action(this.state.selection);
+		action(this.selection);
 		this.context.keepFocus();
 	}
 
-	/** @param {KeyboardEvent} event */
+	/** @type {OnKey} */
 	#onCanvas(event) {
 		const { key, altKey } = event;
 		if (!["Shift", "Control", "Alt", "Meta", " "].includes(key))
@@ -127,23 +124,23 @@ export class Keyboard extends Part {
 		} else this.#do(event, this.#keys[key]);
 	}
 
-	/** @param {KeyboardEvent} event */
+	/** @type {OnKey} */
 	#escape(event) {
 		const { keypoints } = this.context;
 		if (!this.#gestures.cancel()) {
 			if (keypoints.placing) keypoints.toggle();
-			else if (!this.store.apply(select([]))) return;
+			else if (!this.apply(select([]))) return;
 		}
 		consume(event);
 		this.#canvas.focus();
 	}
 
-	/** @param {KeyboardEvent} event */
+	/** @type {OnKey} */
 	#nudge(event) {
 		const [x, y] = arrowOf(event);
 		const command = event.altKey ? resize : move;
 		const run = event.altKey ? "resize" : "nudge";
-		this.store.apply(command(this.state.selection, x, y), run);
+		this.apply(command(this.selection, x, y), run);
 		clearTimeout(this.#pause);
 		this.#pause = window.setTimeout(() => this.store.seal(run), PAUSE_MS);
 	}
@@ -161,7 +158,7 @@ export class Keyboard extends Part {
 		if (!this.#isOurs || !elements.length || !clipboardData) return;
 		clipboardData.setData("text/plain", JSON.stringify({ version: 1, elements }, null, 2));
 		event.preventDefault();
-		if (type === "cut") this.store.apply(remove(this.state.selection));
+		if (type === "cut") this.apply(remove(this.selection));
 		this.context.keepFocus();
 	}
 
@@ -179,7 +176,7 @@ export class Keyboard extends Part {
 		if (Array.isArray(value)) value = { elements: value };
 		else if (value?.box) value = { elements: [value] };
 		const { panel, problems } = read(value);
-		if (panel) this.store.apply(insert(panel.elements));
+		if (panel) this.apply(insert(panel.elements));
 		this.context.flush();
 		this.context.tell(problems, "pasted");
 		this.context.keepFocus();

@@ -128,7 +128,7 @@ export class Keypoints extends Part {
 
 	/** @type {KeypointSet} */
 	#set(points, run) {
-		this.store.apply(setField([this.#element.id], "keypoints", points), run);
+		this.apply(setField([this.#element.id], "keypoints", points), run);
 	}
 
 	/** Put down the next point. @type {Put} */

@@ -1,7 +1,7 @@
 /** The list of elements, front first: select, reorder, lock, hide. */
 
 import { elementColor, shortened } from "./canvas.mjs";
-import { reorder, select, setField, setHidden } from "./commands.mjs";
+import { reorder, select, setField, setHidden, toggleSelected } from "./commands.mjs";
 import { Keyed, html, named, setText, update } from "./dom.mjs";
 import { icon, tool } from "./icons.mjs";
 import { Part } from "./part.mjs";
@@ -74,7 +74,7 @@ export class List extends Part {
 			lock: () => setField([id], "locked", !this.state.panel.elements.find((e) => e.id === id)?.locked),
 		};
 		const tools = Object.fromEntries(
-			Object.entries(actions).map(([key, action]) => [key, tool(key, () => this.store.apply(action()), {})]),
+			Object.entries(actions).map(([key, action]) => [key, tool(key, () => this.apply(action()), {})]),
 		);
 		const mark = html("span", { class: "ranni-mark", role: "img" }, "!");
 		const shared = { class: "ranni-row", "data-id": id };
@@ -84,10 +84,7 @@ export class List extends Part {
 
 	/** @type {ListSelect} */
 	#select(id, event) {
-		const { selection } = this.state;
 		const isSeveral = event.shiftKey || event.ctrlKey || event.metaKey;
-		const others = selection.filter((other) => other !== id);
-		const several = others.length < selection.length ? others : [...others, id];
-		this.store.apply(select(isSeveral ? several : [id]));
+		this.apply(isSeveral ? toggleSelected(id) : select([id]));
 	}
 }

@@ -11,9 +11,24 @@ export class Part {
 		return this.store.state;
 	}
 
+	/** The ids of what is selected. */
+	get selection() {
+		return this.state.selection;
+	}
+
 	/** The elements that are selected. */
 	get chosen() {
-		const { panel, selection } = this.state;
-		return panel.elements.filter((e) => selection.includes(e.id));
+		return this.state.panel.elements.filter((e) => this.selection.includes(e.id));
+	}
+
+	/** The elements that the canvas shows. */
+	get visible() {
+		const { panel, hidden } = this.state;
+		return panel.elements.filter((e) => !hidden.includes(e.id));
+	}
+
+	/** @type {Apply} */
+	apply(command, run) {
+		return this.store.apply(command, run);
 	}
 }

@@ -117,7 +117,7 @@ export class Proposal extends Part {
 	accept() {
 		const { after } = /** @type {Offer} */ (this.#offered);
 		this.end("accepted");
-		this.store.apply(replacePanel(after));
+		this.apply(replacePanel(after));
 		this.context.flush();
 	}
 

@@ -7,49 +7,49 @@ import { Part } from "./part.mjs";
 
 export class Toolbar extends Part {
 	/** @type {Map<string, HTMLButtonElement>} */ #buttons = new Map();
-	node = html("div", { class: "ranni-toolbar", role: "toolbar", "data-label": "tools" });
+	/** What the buttons do, in groups. @type {Record<string, () => unknown>[]} */
+	#groups = [
+		{ undo: () => this.store.undo(), redo: () => this.store.redo() },
+		{
+			add: () => this.apply(add(this.t("new_element"))) && this.context.describe(),
+			duplicate: () => this.apply(duplicate(this.selection)),
+			remove: () => this.apply(remove(this.selection)),
+			forward: () => this.apply(reorder(this.selection, "forward")),
+			backward: () => this.apply(reorder(this.selection, "backward")),
+		},
+		{ snap: () => this.#switch("snap"), grid: () => this.#switch("grid") },
+		{
+			zoom_out: () => this.context.zoom(0.8),
+			fit: () => this.context.zoom(0),
+			zoom_in: () => this.context.zoom(1.25),
+		},
+	];
+	node = html(
+		"div",
+		{ class: "ranni-toolbar", role: "toolbar", "data-label": "tools" },
+		...this.#groups.map((group) => this.#group(group)),
+	);
 
-	/** @param {Context} context */
-	constructor(context) {
-		super(context);
-		const { store, options, t } = context;
-		const selection = () => this.state.selection;
-		/** @type {Record<string, () => unknown>[]} */
-		const groups = [
-			{ undo: () => store.undo(), redo: () => store.redo() },
-			{
-				add: () => store.apply(add(t("new_element"))) && context.describe(),
-				duplicate: () => store.apply(duplicate(selection())),
-				remove: () => store.apply(remove(selection())),
-				forward: () => store.apply(reorder(selection(), "forward")),
-				backward: () => store.apply(reorder(selection(), "backward")),
-			},
-			{ snap: () => (options.snap = !options.snap), grid: () => (options.grid = !options.grid) },
-			{
-				zoom_out: () => context.zoom(0.8),
-				fit: () => context.zoom(0),
-				zoom_in: () => context.zoom(1.25),
-			},
-		];
-		for (const group of groups) {
-			const buttons = Object.entries(group).map(([name, action]) => this.#make(name, action));
-			this.node.append(html("div", { class: "ranni-group", role: "group" }, ...buttons));
-		}
+	/** @param {Record<string, () => unknown>} group */
+	#group(group) {
+		const buttons = Object.entries(group).map(([name, action]) => {
+			const made = tool(name, action);
+			this.#buttons.set(name, made);
+			return made;
+		});
+		return html("div", { class: "ranni-group", role: "group" }, ...buttons);
 	}
 
-	/** @param {string} name @param {() => unknown} action */
-	#make(name, action) {
-		const made = tool(name, () => {
-			action();
-			this.context.redraw();
-		});
-		this.#buttons.set(name, made);
-		return made;
+	/** @param {"snap" | "grid"} name */
+	#switch(name) {
+		const { options } = this.context;
+		options[name] = !options[name];
+		this.context.redraw();
 	}
 
 	draw() {
 		const { options, viewport } = this.context;
-		const nothing = !this.state.selection.length;
+		const nothing = !this.selection.length;
 		const fits = viewport.zoom <= 1;
 		/** @type {Record<string, boolean>} */
 		const disabled = {

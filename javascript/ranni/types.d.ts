@@ -40,6 +40,8 @@ type Command = (state: State) => State;
 // Nodes
 
 type Listener = (event: any) => unknown;
+type OnKey = (event: KeyboardEvent) => void;
+type OnPointer = (event: PointerEvent) => void;
 type Attributes = Record<string, string | number | boolean | null | undefined | Listener>;
 type Child = Node | string | null | undefined | false;
 type MakeHtml = <K extends keyof HTMLElementTagNameMap>(
