@@ -27,9 +27,10 @@ const LEAST_STAGE_PX = 240;
 const MOST_STAGE_PX = 560;
 
 /**
- * Put an editor into `root`, which must be empty. `onChange` is called with the document after edits, once
- * for a drag, never for a `load`. What `load` cannot show is told, and editing waits until there is something
- * that can be shown; it returns the problems.
+ * Put an editor into `root`, which must be empty.
+ *
+ * `onChange` is called with the document after edits, once for a drag, never for a `load`. What `load` cannot
+ * show is told, and editing waits until there is something that can be shown; it returns the problems.
  * @type {CreateEditor}
  */
 export const createEditor = (root, options = {}) => new Parts(root, options);
