@@ -6,7 +6,8 @@
     │   ├── EditError         an edit cannot be applied to this panel
     │   ├── MissingError      nothing is kept under this name
     │   ├── TakenError        another thing is kept under this name
-    │   └── MetadataError     a picture does not carry a readable request
+    │   ├── MetadataError     a picture does not carry a readable request
+    │   └── LoraError         a LoRA file cannot be read, converted or merged as asked
     ├── ModelError            a checkpoint is missing, damaged or of a kind we cannot drive
     ├── PlannerError          a planner could not produce a panel
     └── GuidanceError         guidance and the denoiser do not fit together
@@ -54,6 +55,10 @@ class TakenError(InputError):
 
 class MetadataError(InputError):
     """A picture carries no request of ours, or one that cannot be read."""
+
+
+class LoraError(InputError):
+    """A LoRA file is damaged, no LoRA, or cannot be converted or merged as it was asked."""
 
 
 class ModelError(RanniError):

@@ -30,7 +30,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"msgspec", "httpx", "httpx_sse", "torch", "transformers", "peft", "safetensors", "jinja2"},
     ),
     "guidance": ({"panel"}, {"msgspec", "torch", "numpy"}),
-    "sampling": (set(), {"msgspec", "torch"}),
+    "sampling": (set(), {"msgspec", "torch", "safetensors"}),
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
     "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL"}),
     "service": (

@@ -33,9 +33,21 @@ const MOST_STAGE_PX = 560;
  * show is told, and editing waits until there is something that can be shown; it returns the problems.
  * @type {CreateEditor}
  */
-export const createEditor = (root, options = {}) => new Parts(root, options);
+export function createEditor(root, options = {}) {
+	const parts = new Parts(root, options);
+	return Object.freeze({
+		load: (document) => parts.load(document),
+		value: () => parts.value(),
+		setAspect: (width, height) => parts.setAspect(width, height),
+		setResult: (url) => parts.backdrop.set("result", url),
+		setInput: (url) => parts.backdrop.set("input", url),
+		setLanguage: (code) => parts.setLanguage(code),
+		flush: () => parts.flush(),
+		destroy: () => parts.destroy(),
+	});
+}
 
-/** @implements {Context} @implements {Editor} */
+/** @implements {Context} */
 class Parts {
 	store = new Store();
 	viewport = new Viewport();
@@ -157,16 +169,6 @@ class Parts {
 		if (!(width > 0 && height > 0 && Number.isFinite(width / height))) return;
 		this.size = [width, height];
 		this.redraw();
-	}
-
-	/** @param {string | null} url */
-	setResult(url) {
-		this.backdrop.set("result", url);
-	}
-
-	/** @param {string | null} url */
-	setInput(url) {
-		this.backdrop.set("input", url);
 	}
 
 	/** @param {string} code */

@@ -65,6 +65,8 @@ class Bound {
 				this.#fill("neg_prompt", negative);
 			},
 		});
+		// For other scripts of the page, and for who tries things out in the browser's console.
+		/** @type {any} */ (place).ranniEditor = this.#editor;
 		this.look();
 	}
 

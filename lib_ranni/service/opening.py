@@ -8,9 +8,15 @@ from typing import Any
 import msgspec
 
 from lib_ranni.errors import InputError, MetadataError
-from lib_ranni.panel.formats import FORMATS, import_panel
-from lib_ranni.panel.formats.regional_prompter import from_parameters
-from lib_ranni.panel.formats.rp_parameters import parameters_of_text
+from lib_ranni.panel.formats import (
+    FORMATS,
+    Imported,
+    forge_couple,
+    import_panel,
+    regional_prompter,
+    tiled_diffusion,
+)
+from lib_ranni.panel.formats.infotexts import parameters_of_text
 from lib_ranni.panel.problems import Problem, is_unicode
 from lib_ranni.panel.reading import repair
 from lib_ranni.panel.types import Panel
@@ -128,7 +134,7 @@ def _of_request(document: Answer, format: str) -> Answer | None:
 
 
 def _of_infotext(words: str, format: str) -> Answer | None:
-    """The panel of what the WebUI writes beside a picture: ours, or Regional Prompter's."""
+    """The panel of what the WebUI writes beside a picture: ours, or that of another extension."""
     parameters = parameters_of_text(words)
     document = _document(parameters.get(INFOTEXT_KEY, ""))
     if document is not None:
@@ -136,11 +142,22 @@ def _of_infotext(words: str, format: str) -> Answer | None:
         if found is not None:
             negative = _without(parameters["Negative prompt"], found["panel"].get("negative", ""))
             return {**found, "prompt": parameters["Prompt"] or None, "negative": negative or None}
-    if "RP Active" not in parameters:
+    imported = _of_others(parameters)
+    if imported is None:
         return None
-    imported = from_parameters(parameters)
     base = imported.panel.base
     return _answer(imported.panel, imported.settings, imported.format, imported.problems, prompt=base)
+
+
+def _of_others(parameters: Answer) -> Imported | None:
+    """The panel of an extension whose regions drew the picture."""
+    if tiled_diffusion.has_regions(parameters):
+        return tiled_diffusion.from_parameters(parameters)
+    if "forge_couple" in parameters:
+        return forge_couple.from_parameters(parameters)
+    if "RP Active" in parameters:
+        return regional_prompter.from_parameters(parameters)
+    return None
 
 
 def _without(negative: str, added: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from lib_ranni.errors import InputError, ModelError
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
+from lib_ranni.standalone.loras import WornLoras
 from lib_ranni.standalone.requests import Request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,10 @@ class Defaults(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded model. `scheduler` is the configuration its samplers start from."""
+    """A loaded model. `scheduler` is the configuration its samplers start from.
+
+    `worn` is what LoRAs add to the UNet's weights at present; whoever runs the UNet says first what that is.
+    """
 
     path: Path
     kind: Kind
@@ -64,6 +68,10 @@ class Checkpoint:
     encoder: Encoder
     scheduler: dict[str, Any]
     defaults: Defaults = field(default_factory=Defaults)
+    worn: WornLoras = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "worn", WornLoras(self.unet))
 
     @property
     def device(self) -> torch.device:

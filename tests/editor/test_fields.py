@@ -277,10 +277,10 @@ def test_the_theme_and_the_wish_for_less_motion_are_followed(page: Any) -> None:
     page.emulate_media(reduced_motion="reduce")
     assert page.evaluate(style, [".ranni-tool", "transitionDuration"]) == "0s"
     page.emulate_media(reduced_motion="no-preference")
-    light = page.evaluate(style, [".ranni-editor", "color"])
-    page.evaluate("document.body.classList.add('dark')")
-    assert page.evaluate(style, [".ranni-editor", "color"]) != light
-    page.evaluate("document.body.classList.remove('dark')")
+    as_it_is = page.evaluate(style, [".ranni-editor", "color"])
+    page.evaluate("document.body.classList.toggle('dark')")
+    assert page.evaluate(style, [".ranni-editor", "color"]) != as_it_is
+    page.evaluate("document.body.classList.toggle('dark')")
     page.evaluate("document.body.style.setProperty('--body-text-color', 'rgb(1, 2, 3)')")
     assert page.evaluate(style, [".ranni-editor", "color"]) == "rgb(1, 2, 3)"
     page.evaluate("document.body.style.removeProperty('--body-text-color')")

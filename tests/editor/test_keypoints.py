@@ -20,53 +20,53 @@ def _points(page: Any) -> list[tuple[str, float, float]]:
 
 
 @pytest.fixture
-def one(page: Any) -> Any:
+def posed(page: Any) -> Any:
     load(page, A)
     click(page, 0.5, 0.3)
     return page
 
 
-def test_points_are_put_down_in_turn_and_dragged(one: Any) -> None:
-    one.click("text=Place points")
-    click(one, 0.5, 0.3)
-    drag(one, (0.4, 0.4), (0.5, 0.45))
-    one.fill("[data-field=add_keypoint]", "<i>tail</i>")
-    click(one, 0.1, 0.9)
+def test_points_are_put_down_in_turn_and_dragged(posed: Any) -> None:
+    posed.click("text=Place points")
+    click(posed, 0.5, 0.3)
+    drag(posed, (0.4, 0.4), (0.5, 0.45))
+    posed.fill("[data-field=add_keypoint]", "<i>tail</i>")
+    click(posed, 0.1, 0.9)
     near = pytest.approx
-    assert _points(one) == [
+    assert _points(posed) == [
         ("nose", near(0.5, abs=NEAR), near(0.3, abs=NEAR)),
         ("neck", near(0.5, abs=NEAR), near(0.45, abs=NEAR)),
         ("<i>tail</i>", near(0.1, abs=NEAR), near(0.9, abs=NEAR)),
     ]
-    one.keyboard.press("Escape")
-    assert one.get_attribute("text=Place points", "aria-pressed") == "false"
-    assert one.locator(".ranni-points path").count() == 1
-    drag(one, (0.5, 0.45), (0.6, 0.6))
-    assert _points(one)[1] == ("neck", near(0.6, abs=NEAR), near(0.6, abs=NEAR))
-    assert sides(one) == [0.2, 0.2, 0.8, 0.8]
+    posed.keyboard.press("Escape")
+    assert posed.get_attribute("text=Place points", "aria-pressed") == "false"
+    assert posed.locator(".ranni-points path").count() == 1
+    drag(posed, (0.5, 0.45), (0.6, 0.6))
+    assert _points(posed)[1] == ("neck", near(0.6, abs=NEAR), near(0.6, abs=NEAR))
+    assert sides(posed) == [0.2, 0.2, 0.8, 0.8]
     for _ in range(4):
-        tool(one, "undo")
-    assert _points(one) == []
+        tool(posed, "undo")
+    assert _points(posed) == []
 
 
-def test_points_need_no_mouse(one: Any) -> None:
-    one.focus("[aria-label='Add a point']")
-    one.keyboard.press("Enter")
-    one.fill("[data-field=add_keypoint]", "left_eye")
-    one.press("[data-field=add_keypoint]", "Enter")
-    assert _points(one) == [("nose", 0.5, 0.5), ("left_eye", 0.5, 0.5)]
-    one.focus("[data-tool=move_1]")
+def test_points_need_no_mouse(posed: Any) -> None:
+    posed.focus("[aria-label='Add a point']")
+    posed.keyboard.press("Enter")
+    posed.fill("[data-field=add_keypoint]", "left_eye")
+    posed.press("[data-field=add_keypoint]", "Enter")
+    assert _points(posed) == [("nose", 0.5, 0.5), ("left_eye", 0.5, 0.5)]
+    posed.focus("[data-tool=move_1]")
     for key in ("ArrowRight", "ArrowRight", "Shift+ArrowUp"):
-        one.keyboard.press(key)
-    assert _points(one)[1] == ("left_eye", 0.51, 0.45)
-    one.fill("[data-field=keypoint_0]", "neck")
-    assert _points(one)[0][0] == "neck"
-    one.click("[aria-label='Remove point 1']")
-    assert [name for name, *_ in _points(one)] == ["left_eye"]
-    tool(one, "undo")
-    tool(one, "undo")
-    tool(one, "undo")
-    assert _points(one) == [("nose", 0.5, 0.5), ("left_eye", 0.5, 0.5)]
+        posed.keyboard.press(key)
+    assert _points(posed)[1] == ("left_eye", 0.51, 0.45)
+    posed.fill("[data-field=keypoint_0]", "neck")
+    assert _points(posed)[0][0] == "neck"
+    posed.click("[aria-label='Remove point 1']")
+    assert [name for name, *_ in _points(posed)] == ["left_eye"]
+    tool(posed, "undo")
+    tool(posed, "undo")
+    tool(posed, "undo")
+    assert _points(posed) == [("nose", 0.5, 0.5), ("left_eye", 0.5, 0.5)]
 
 
 def test_points_stay_with_a_box_and_a_locked_one_keeps_them(page: Any) -> None:

@@ -23,7 +23,7 @@ def _fault(page: Any, name: str) -> str:
 
 
 @pytest.fixture
-def one(page: Any) -> Any:
+def row(page: Any) -> Any:
     load(page, A)
     click(page, 0.2, 0.2)
     return page
@@ -33,37 +33,37 @@ def one(page: Any) -> Any:
     ("text", "color"),
     [("tomato", "#ff6347"), ("#F80", "#ff8800"), ("gray", "#808080"), ("rgb(1 2 3)", "#010203")],
 )
-def test_a_color_is_added_by_name_or_code(one: Any, text: str, color: str) -> None:
-    one.fill("[data-field=add_color]", text)
-    one.press("[data-field=add_color]", "Enter")
-    assert _first(one)["colors"] == [color]
-    assert one.input_value("[data-field=color_0]") == one.input_value("[data-field=color_name_0]") == color
+def test_a_color_is_added_by_name_or_code(row: Any, text: str, color: str) -> None:
+    row.fill("[data-field=add_color]", text)
+    row.press("[data-field=add_color]", "Enter")
+    assert _first(row)["colors"] == [color]
+    assert row.input_value("[data-field=color_0]") == row.input_value("[data-field=color_name_0]") == color
 
 
-def test_a_color_is_changed_by_name_and_nonsense_is_told(one: Any) -> None:
-    one.evaluate("editor.setLanguage('zh_CN')")
-    one.click("[aria-label=添加颜色]")
-    one.fill("[data-field=color_name_0]", "藏青色")
-    one.press("[data-field=color_name_0]", "Tab")
-    assert _first(one)["colors"] == ["#000080"]
-    one.evaluate("editor.setLanguage('en')")
+def test_a_color_is_changed_by_name_and_nonsense_is_told(row: Any) -> None:
+    row.evaluate("editor.setLanguage('zh_CN')")
+    row.click("[aria-label=添加颜色]")
+    row.fill("[data-field=color_name_0]", "藏青色")
+    row.press("[data-field=color_name_0]", "Tab")
+    assert _first(row)["colors"] == ["#000080"]
+    row.evaluate("editor.setLanguage('en')")
     for wrong in ("blurple", "transparent", "url(x)", "#12"):
-        one.fill("[data-field=color_name_0]", wrong)
-        one.press("[data-field=color_name_0]", "Tab")
-        assert "#rrggbb" in _fault(one, "colors")
-        assert one.input_value("[data-field=color_name_0]") == "#000080"
-    one.fill("[data-field=add_color]", "blurple")
-    one.press("[data-field=add_color]", "Enter")
-    assert one.input_value("[data-field=add_color]") == "blurple"
-    assert _first(one)["colors"] == ["#000080"]
+        row.fill("[data-field=color_name_0]", wrong)
+        row.press("[data-field=color_name_0]", "Tab")
+        assert "#rrggbb" in _fault(row, "colors")
+        assert row.input_value("[data-field=color_name_0]") == "#000080"
+    row.fill("[data-field=add_color]", "blurple")
+    row.press("[data-field=add_color]", "Enter")
+    assert row.input_value("[data-field=add_color]") == "blurple"
+    assert _first(row)["colors"] == ["#000080"]
     for _ in range(4):
-        one.fill("[data-field=add_color]", "red")
-        one.press("[data-field=add_color]", "Enter")
-    assert _fault(one, "colors") == ""
-    assert not one.is_visible("[data-field=add_color]")
-    one.click("[aria-label='Remove color 1']")
-    assert _first(one)["colors"] == ["#ff0000"] * 4
-    assert one.evaluate("document.activeElement.ariaLabel") == "Add a color"
+        row.fill("[data-field=add_color]", "red")
+        row.press("[data-field=add_color]", "Enter")
+    assert _fault(row, "colors") == ""
+    assert not row.is_visible("[data-field=add_color]")
+    row.click("[aria-label='Remove color 1']")
+    assert _first(row)["colors"] == ["#ff0000"] * 4
+    assert row.evaluate("document.activeElement.ariaLabel") == "Add a color"
 
 
 def test_loras_are_listed_weighted_and_removed(led_page: Any) -> None:
@@ -135,9 +135,9 @@ def test_tokens_are_counted_once_for_what_is_typed(led_page: Any) -> None:
     assert asked == [["thing e1", "a dog, big"], ["a dog, big and a cat"]]
 
 
-def test_without_a_server_nothing_is_counted(one: Any) -> None:
-    one.wait_for_timeout(450)
-    assert one.inner_text(COUNT) == ""
+def test_without_a_server_nothing_is_counted(row: Any) -> None:
+    row.wait_for_timeout(450)
+    assert row.inner_text(COUNT) == ""
 
 
 def _warned(page: Any) -> list[str]:
@@ -172,7 +172,7 @@ def test_what_an_element_will_not_get_is_told_and_marked(led_page: Any) -> None:
     assert page.locator(".ranni-mark").count() == 0
 
 
-def test_an_empty_prompt_is_not_told_of_every_word(one: Any) -> None:
-    assert _warned(one) == []
-    one.fill("[data-field=width]", "6")
-    assert _warned(one) == ["60 × 200 px is little: attention hardly tells places apart below 64 px"]
+def test_an_empty_prompt_is_not_told_of_every_word(row: Any) -> None:
+    assert _warned(row) == []
+    row.fill("[data-field=width]", "6")
+    assert _warned(row) == ["60 × 200 px is little: attention hardly tells places apart below 64 px"]

@@ -133,6 +133,39 @@ def test_a_picture_of_regional_prompter() -> None:
     assert (found["prompt"], found["negative"]) == (found["panel"]["base"], None)
 
 
+def test_a_picture_of_forge_couple() -> None:
+    mapping = "[[0.0, 1.0, 0.0, 1.0, 0.25], [0.0, 0.5, 0.0, 1.0, 1.0], [0.5, 1.0, 0.0, 1.0, 1.0]]"
+    found = opened(
+        png(
+            {
+                "parameters": "a table\nred apple\ngreen pear\nNegative prompt: fog\nSteps: 20, "
+                "Size: 768x512, forge_couple: True, forge_couple_compatibility: False, "
+                rf'forge_couple_mode: Advanced, forge_couple_separator: \n, forge_couple_mapping: "{mapping}"'
+            }
+        )
+    )
+    assert (found["format"], found["problems"]) == ("forge_couple", [])
+    assert [e["description"] for e in found["panel"]["elements"]] == ["red apple", "green pear"]
+    assert (found["guidance"]["base_ratio"], found["prompt"]) == (0.2, "a table")
+
+
+def test_a_picture_of_tiled_diffusion() -> None:
+    box = {
+        "enable": True,
+        "x": 0.5,
+        "y": 0,
+        "w": 0.5,
+        "h": 1,
+        "prompt": "green pear",
+        "blend_mode": "Background",
+    }
+    settings = json.dumps({"Method": "MultiDiffusion", "Region control": {"Region 2": box}})
+    found = opened(png({"parameters": f"a table\nSteps: 20, Size: 768x512, Tiled Diffusion: {settings}"}))
+    assert (found["format"], found["problems"]) == ("tiled_diffusion", [])
+    assert [e["description"] for e in found["panel"]["elements"]] == ["a table, green pear"]
+    assert (found["guidance"]["mode"], found["prompt"]) == ("latent", "a table")
+
+
 @pytest.mark.parametrize(
     ("text", "format"),
     [
@@ -178,6 +211,8 @@ NO_PANEL = {
     "a text that is no layout": b"hello",
     "a png without texts": png(),
     "a png with a plain infotext": png({"parameters": "a cat\nSteps: 20, Seed: 1"}),
+    "a png drawn in tiles": png({"parameters": 'a\nSteps: 1, Tiled Diffusion: {"Method": "MultiDiffusion"}'}),
+    "a png that forge couple gave up": png({"parameters": "a\nSteps: 20, forge_couple: ERROR"}),
     "an infotext whose request is broken": png({"parameters": 'a cat\nSteps: 20, Ranni: "{\\"panel\\": "'}),
     "a request without a panel": png({"parameters": 'a\nSteps: 1, Ranni: "{\\"version\\": 1}"'}),
     "a broken request of the command line": png({"ranni": "{"}),

@@ -14,9 +14,9 @@ ACCEPT = f"{EDITOR} .ranni-proposal .ranni-go"
 REJECT = f"{EDITOR} .ranni-proposal .ranni-bar button:not(.ranni-go)"
 
 
-def load(page: Any, host: Host) -> None:
+def load(page: Any, host: Host, theme: str = "light") -> None:
     """Open the page and make its pictures small."""
-    page.goto(host.url, wait_until="domcontentloaded")
+    page.goto(f"{host.url}/?__theme={theme}", wait_until="domcontentloaded")
     page.wait_for_selector("#txt2img_prompt textarea", timeout=120_000)
     page.wait_for_function("window.onUiUpdate && document.querySelector('gradio-app')")
     page.wait_for_timeout(1500)

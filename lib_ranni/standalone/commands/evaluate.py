@@ -28,6 +28,7 @@ from lib_ranni.planner.protocol import ElementReady, Event, PlanRequest, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.commands.generate import MODES
 from lib_ranni.standalone.console import progress_bar, say, show
+from lib_ranni.standalone.few_step_arguments import add_few_step_arguments, few_step_fields
 from lib_ranni.standalone.planning import add_planner_arguments, planner_from
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--base-ratio", type=bounded_float(0, 1), metavar="F")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument("--cfg", type=bounded_float(0, 100), metavar="F")
+    add_few_step_arguments(parser)
     parser.add_argument("--model", type=Path, metavar="PATH", help="another checkpoint than the shipped one")
     parser.add_argument("--out", type=Path, default=Path("outputs/eval"), metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
@@ -155,8 +157,9 @@ def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]
 
     checkpoint = load_checkpoint(args.model)
     engine = Engine(checkpoint)
-    given = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg")}
-    given = {name: value for name, value in given.items() if value is not None}
+    own = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg")}
+    given = few_step_fields(args, checkpoint)
+    given |= {name: value for name, value in own.items() if value is not None}
 
     def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:
         panels, seeds = [job.panel for job in jobs], tuple(job.seed for job in jobs)

@@ -1,45 +1,77 @@
-"""`lib-ranni train`: train the shapes checkpoint from nothing, or go on where an earlier run stopped."""
+"""`lib-ranni train`: train the shapes checkpoint or its one-step LoRA, or go on where a run stopped."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_ranni.standalone.arguments import bounded_int
 from lib_ranni.standalone.console import say, show
 
-SUMMARY = "train the shapes checkpoint (resumes; a CPU takes hours, a GPU minutes)"
+if TYPE_CHECKING:
+    import torch
+
+SUMMARY = "train the shapes checkpoint or its one-step LoRA (resumes; a CPU takes hours, a GPU minutes)"
+
+FOLDERS = {"checkpoint": "runs/shapes", "one-step": "runs/one-step"}
 
 
 def register(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("--run", dest="folder", type=Path, default=Path("runs/shapes"), metavar="DIR")
+    parser.add_argument(
+        "part",
+        nargs="?",
+        choices=tuple(FOLDERS),
+        default="checkpoint",
+        help="one-step: a LoRA that draws in one step, of the checkpoint there is (default: checkpoint)",
+    )
+    parser.add_argument(
+        "--run", dest="folder", type=Path, metavar="DIR", help="default: runs/shapes or runs/one-step"
+    )
     parser.add_argument("--recipe", choices=("cpu", "gpu"), help="default: gpu where there is one")
     parser.add_argument("--threads", type=bounded_int(1, 256), help="CPU threads to use")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the checkpoint goes (default: models/shapes)"
+        "--out", type=Path, metavar="DIR", help="where the checkpoint is, or goes (default: models/shapes)"
     )
-    parser.add_argument(
-        "--publish-only", action="store_true", help="write the checkpoint of what is trained so far"
-    )
+    parser.add_argument("--publish-only", action="store_true", help="write what is trained so far")
 
 
 def run(args: Namespace) -> int:
-    """Train every stage that is not finished, then write the checkpoint."""
+    """Train every stage that is not finished, then write the file."""
     import torch
 
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    recipe = args.recipe or ("gpu" if device.type == "cuda" else "cpu")
+    folder = args.folder or Path(FOLDERS[args.part])
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not args.publish_only:
+        say(f"training in {folder} on {device} with the {recipe} recipe; interrupt and run again at will")
+    work = _one_step if args.part == "one-step" else _checkpoint
+    show(str(work(folder, recipe, device, args)))
+    return 0
+
+
+def _checkpoint(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:
     from lib_ranni.standalone.checkpoint import SHAPES
     from lib_ranni.standalone.training.progress import Progress
     from lib_ranni.standalone.training.publish import publish
     from lib_ranni.standalone.training.recipes import RECIPES, train
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = args.recipe or ("gpu" if device.type == "cuda" else "cpu")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    args.folder.mkdir(parents=True, exist_ok=True)
     if not args.publish_only:
-        say(f"training in {args.folder} on {device} with the {name} recipe; interrupt and run again at will")
-        train(args.folder, SHAPES / "tokenizer", RECIPES[name], device, Progress(args.folder / "log.jsonl"))
-    show(str(publish(args.folder, args.out or SHAPES, SHAPES / "tokenizer")))
-    return 0
+        train(folder, SHAPES / "tokenizer", RECIPES[recipe], device, Progress(folder / "log.jsonl"))
+    return publish(folder, args.out or SHAPES, SHAPES / "tokenizer")
+
+
+def _one_step(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:
+    from lib_ranni.standalone.checkpoint import SHAPES, load_checkpoint
+    from lib_ranni.standalone.training.one_step import ONE_STEP, train_one_step
+    from lib_ranni.standalone.training.progress import Progress
+    from lib_ranni.standalone.training.publish_one_step import publish_one_step
+
+    checkpoint = load_checkpoint(args.out or SHAPES, str(device))
+    if not args.publish_only:
+        train_one_step(folder, checkpoint, ONE_STEP[recipe], Progress(folder / "log.jsonl"))
+    return publish_one_step(folder, checkpoint)
