@@ -1,326 +1,294 @@
 /** What a mouse, a finger or a pen does on the canvas. */
 
-import { add, grasped, place, select } from "./commands.mjs";
+import { add, grasped, openElements, place, select, toggleSelected } from "./commands.mjs";
+import { update } from "./dom.mjs";
 import {
-  LEAST,
-  allowedShift,
-  between,
-  bounds,
-  hits,
-  meets,
-  moved,
-  nextBelow,
-  resized,
-  scaled,
-  snap,
-  snapLines,
-  snapPlaces,
+	LEAST,
+	allowedShift,
+	between,
+	bounds,
+	box,
+	clamp,
+	hits,
+	meets,
+	moved,
+	nextBelow,
+	resized,
+	scaled,
+	sizeOf,
+	snap,
+	snapLines,
+	snapPlaces,
 } from "./geometry.mjs";
+import { Part } from "./part.mjs";
 
 const CLICK_PX = 4;
 const SNAP_PX = 6;
 
-/**
- * @typedef {import("./commands.mjs").State} State
- * @typedef {import("./geometry.mjs").Box} Box
- * @typedef {import("./geometry.mjs").Handle} Handle
- * @typedef {{kind: "move" | "resize" | "draw" | "marquee" | "pan" | "point", pointer: number, px: number, py: number,
- *   x: number, y: number, before: State, run: string, began: boolean, handle?: Handle,
- *   point?: number, click?: string[]}} Gesture
- *   `click` is what a press without movement selects; `before` the state that every movement starts from.
- */
+/** @type {Overlay} */
+const NOTHING = Object.freeze({ guides: [], marquee: null });
 
-export class Gestures {
-  /** @type {Gesture | null} */ #gesture = null;
-  /** @type {Map<number, [number, number]>} */ #fingers = new Map();
-  #count = 0;
-  #context;
-  #node;
-  /** @type {import("./canvas.mjs").Overlay} */ overlay = { guides: [], marquee: null };
-  /** Whether the space bar is down, so that dragging pans. */
-  spaceHeld = false;
+export class Gestures extends Part {
+	/** @type {Gesture | null} */ #gesture = null;
+	/** @type {Map<number, [number, number]>} */ #fingers = new Map();
+	#count = 0;
+	#node = this.context.canvas.node;
+	overlay = NOTHING;
+	/** Whether the space bar is down, so that dragging pans. */
+	spaceHeld = false;
 
-  /** @param {import("./editor.mjs").Context} context @param {SVGSVGElement} node */
-  constructor(context, node) {
-    this.#context = context;
-    this.#node = node;
-    node.addEventListener("pointerdown", (event) => this.#down(event));
-    node.addEventListener("pointermove", (event) => this.#move(event));
-    node.addEventListener("pointerup", (event) => this.#up(event));
-    node.addEventListener("pointercancel", (event) => this.#lost(event));
-    node.addEventListener("lostpointercapture", (event) => this.#lost(event));
-    node.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    // Focus is ours to give; the middle button would scroll, and on Linux paste what is selected.
-    for (const type of /** @type {const} */ (["mousedown", "mouseup", "auxclick"])) {
-      node.addEventListener(type, (event) => event.preventDefault());
-    }
-  }
+	/** @param {Context} context */
+	constructor(context) {
+		super(context);
+		const lost = (/** @type {PointerEvent} */ event) => this.#lost(event);
+		// Focus is ours to give; the middle button would scroll, and on Linux paste what is selected.
+		const prevent = (/** @type {Event} */ event) => event.preventDefault();
+		update(this.#node, {
+			pointerdown: (event) => this.#down(event),
+			pointermove: (event) => this.#move(event),
+			pointerup: (event) => this.#up(event),
+			pointercancel: lost,
+			lostpointercapture: lost,
+			wheel: (event) => this.#wheel(event),
+			mousedown: prevent,
+			mouseup: prevent,
+			auxclick: prevent,
+		});
+	}
 
-  /** Whether something is being dragged. */
-  get busy() {
-    return this.#gesture !== null;
-  }
+	/** Whether something is being dragged. */
+	get busy() {
+		return this.#gesture !== null;
+	}
 
-  /**
-   * Give up what is being dragged, as if it had not begun.
-   * @returns {boolean} whether there was anything
-   */
-  cancel() {
-    const gesture = this.#gesture;
-    if (!gesture) return false;
-    this.#context.store.cancel(gesture.run);
-    this.#context.store.apply(select(gesture.before.selection));
-    this.#end();
-    return true;
-  }
+	/** Give up what is being dragged, as if it had not begun. @returns {boolean} whether there was anything */
+	cancel() {
+		const gesture = this.#gesture;
+		if (!gesture) return false;
+		this.store.cancel(gesture.run);
+		this.apply(select(gesture.before.selection));
+		this.#end();
+		return true;
+	}
 
-  /** @param {MouseEvent} event @returns {[number, number]} */
-  #at(event) {
-    const { left, top } = this.#node.getBoundingClientRect();
-    return [event.clientX - left, event.clientY - top];
-  }
+	/** @type {At} */
+	#at({ clientX, clientY }) {
+		const { left, top } = this.#node.getBoundingClientRect();
+		return [clientX - left, clientY - top];
+	}
 
-  #visible() {
-    const { panel, hidden } = this.#context.store.state;
-    return panel.elements.filter((element) => !hidden.includes(element.id));
-  }
+	/** @type {OnPointer} */
+	#down(event) {
+		const { pointerId: pointer, button } = event;
+		const [px, py] = this.#at(event);
+		// Who points needs no ring to see what has the focus.
+		this.#node.classList.add("ranni-pointed");
+		this.#fingers.set(pointer, [px, py]);
+		this.#node.setPointerCapture(pointer);
+		if (this.#fingers.size === 2) this.cancel();
+		if (this.#fingers.size > 1 || this.#gesture || button > 1) return;
+		this.store.seal();
+		const [x, y] = this.context.viewport.toCanvas(px, py);
+		const run = `drag ${(this.#count += 1)}`;
+		/** @type {Gesture} */
+		const gesture = {
+			kind: "draw",
+			pointer,
+			px,
+			py,
+			x,
+			y,
+			before: this.state,
+			run,
+			began: false,
+			snaps: false,
+		};
+		this.#gesture = gesture;
+		if (button === 1 || this.spaceHeld) gesture.kind = "pan";
+		else this.#choose(event, gesture);
+		gesture.before = this.state;
+		const { selection } = this.state;
+		this.context.canvas.focus(selection.length === 1 ? selection[0] : undefined);
+	}
 
-  /** @param {PointerEvent} event */
-  #down(event) {
-    const [px, py] = this.#at(event);
-    // Who points needs no ring to see what has the focus.
-    this.#node.classList.add("ranni-pointed");
-    this.#fingers.set(event.pointerId, [px, py]);
-    this.#node.setPointerCapture(event.pointerId);
-    if (this.#fingers.size === 2) this.cancel();
-    if (this.#fingers.size > 1 || this.#gesture || event.button > 1) return;
-    const { store, viewport, canvas } = this.#context;
-    store.seal();
-    const [x, y] = viewport.toCanvas(px, py);
-    this.#count += 1;
-    this.#gesture = {
-      kind: "draw",
-      pointer: event.pointerId,
-      px,
-      py,
-      x,
-      y,
-      before: store.state,
-      run: `drag ${this.#count}`,
-      began: false,
-    };
-    if (event.button === 1 || this.spaceHeld) this.#gesture.kind = "pan";
-    else this.#choose(event, this.#gesture);
-    this.#gesture.before = store.state;
-    const { selection } = store.state;
-    canvas.focus(selection.length === 1 ? selection[0] : undefined);
-  }
+	/** What a press at this place begins. @type {Choose} */
+	#choose({ target, ctrlKey, metaKey, shiftKey, altKey }, gesture) {
+		const { keypoints } = this.context;
+		const { selection } = this.state;
+		const grip = /** @type {Element} */ (target).closest("[data-handle], [data-point]");
+		const { handle, point } = /** @type {SVGElement | null} */ (grip)?.dataset ?? {};
+		if (handle) {
+			gesture.kind = "resize";
+			gesture.handle = /** @type {Handle} */ (handle);
+			return;
+		}
+		if (point || keypoints.placing) {
+			gesture.kind = "point";
+			gesture.point = point ? Number(point) : keypoints.put(gesture.x, gesture.y, gesture.run);
+			return;
+		}
+		const found = hits(this.visible, gesture.x, gesture.y);
+		const top = found[0];
+		gesture.click = top ? [top.id] : [];
+		if (ctrlKey || metaKey) return;
+		if (!top) {
+			if (shiftKey) gesture.kind = "marquee";
+			return;
+		}
+		if (altKey || shiftKey) {
+			const below = nextBelow(found, (e) => selection.includes(e.id)) ?? top;
+			this.apply(altKey ? select([below.id]) : toggleSelected(top.id));
+			gesture.click = undefined;
+		} else if (!found.some((e) => selection.includes(e.id) && !e.locked)) {
+			// What is locked, such as a background, can be drawn on.
+			if (top.locked) return;
+			this.apply(select([top.id]));
+		}
+		gesture.kind = "move";
+	}
 
-  /** What a press at this place begins. @param {PointerEvent} event @param {Gesture} gesture */
-  #choose(event, gesture) {
-    const { store, keypoints } = this.#context;
-    const { selection } = store.state;
-    const grip = /** @type {SVGElement | null} */ (
-      /** @type {Element} */ (event.target).closest("[data-handle], [data-point]")
-    );
-    const { handle, point } = grip?.dataset ?? {};
-    if (handle) {
-      gesture.kind = "resize";
-      gesture.handle = /** @type {Handle} */ (handle);
-      return;
-    }
-    if (point || keypoints.placing) {
-      gesture.kind = "point";
-      gesture.point = point ? Number(point) : keypoints.put(gesture.x, gesture.y, gesture.run);
-      return;
-    }
-    const found = hits(this.#visible(), gesture.x, gesture.y);
-    const top = found[0];
-    gesture.click = top ? [top.id] : [];
-    if (event.ctrlKey || event.metaKey) return;
-    if (!top) {
-      if (event.shiftKey) gesture.kind = "marquee";
-      return;
-    }
-    if (event.altKey) {
-      const below = nextBelow(found, (e) => selection.includes(e.id));
-      store.apply(select([(below ?? top).id]));
-      gesture.click = undefined;
-    } else if (event.shiftKey) {
-      store.apply(
-        select(selection.includes(top.id) ? selection.filter((id) => id !== top.id) : [...selection, top.id]),
-      );
-      gesture.click = undefined;
-    } else if (!found.some((e) => selection.includes(e.id) && !e.locked)) {
-      // What is locked, such as a background, can be drawn on.
-      if (top.locked) return;
-      store.apply(select([top.id]));
-    }
-    gesture.kind = "move";
-  }
+	/** @type {OnPointer} */
+	#move(event) {
+		const { pointerId } = event;
+		const { viewport, options } = this.context;
+		const [px, py] = this.#at(event);
+		const old = this.#fingers.get(pointerId);
+		if (old && this.#fingers.size === 2) this.#pinch(pointerId, px, py);
+		if (old) this.#fingers.set(pointerId, [px, py]);
+		const gesture = this.#gesture;
+		if (gesture?.pointer !== pointerId || !old) return;
+		if (!gesture.began && Math.hypot(px - gesture.px, py - gesture.py) < CLICK_PX) return;
+		gesture.began = true;
+		gesture.snaps = options.snap && !(event.ctrlKey && gesture.kind !== "draw");
+		if (gesture.kind === "pan") viewport.pan(px - old[0], py - old[1]);
+		else this.#drags[gesture.kind](gesture, ...viewport.toCanvas(px, py), event);
+		this.context.redraw();
+	}
 
-  /** @param {PointerEvent} event */
-  #move(event) {
-    const [px, py] = this.#at(event);
-    const old = this.#fingers.get(event.pointerId);
-    if (old && this.#fingers.size === 2) this.#pinch(event.pointerId, px, py);
-    if (old) this.#fingers.set(event.pointerId, [px, py]);
-    const gesture = this.#gesture;
-    if (!gesture || gesture.pointer !== event.pointerId || !old) return;
-    if (!gesture.began && Math.hypot(px - gesture.px, py - gesture.py) < CLICK_PX) return;
-    gesture.began = true;
-    const { viewport } = this.#context;
-    if (gesture.kind === "pan") viewport.pan(px - old[0], py - old[1]);
-    else {
-      const [x, y] = viewport.toCanvas(px, py);
-      const snaps = this.#context.options.snap && !(event.ctrlKey && gesture.kind !== "draw");
-      this.#drag(gesture, x, y, snaps, event);
-    }
-    this.#context.redraw();
-  }
+	/** @type {Record<Exclude<Gesture["kind"], "pan">, Drag>} */
+	#drags = {
+		move: (gesture, x, y) => this.#shift(gesture, x - gesture.x, y - gesture.y),
+		resize: (gesture, x, y, event) => this.#resize(gesture, x, y, event),
+		draw: (gesture, x, y) => this.#draw(gesture, x, y),
+		point: ({ point, run }, x, y) => this.context.keypoints.move(Number(point), x, y, run),
+		marquee: ({ x: from, y: down, before }, x, y) => {
+			const marquee = between(from, down, x, y, 1e-4);
+			this.overlay = { guides: [], marquee };
+			const inside = this.visible.filter((e) => meets(e.box, marquee)).map((e) => e.id);
+			this.apply(select([...before.selection, ...inside]));
+		},
+	};
 
-  /**
-   * @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps
-   * @param {PointerEvent} event
-   */
-  #drag(gesture, x, y, snaps, event) {
-    if (gesture.kind === "marquee") {
-      const area = between(gesture.x, gesture.y, x, y, 1e-4);
-      this.overlay = { guides: [], marquee: area };
-      const inside = this.#visible()
-        .filter((e) => meets(e.box, area))
-        .map((e) => e.id);
-      this.#context.store.apply(select([...gesture.before.selection, ...inside]));
-    } else if (gesture.kind === "draw") this.#draw(gesture, x, y, snaps);
-    else if (gesture.kind === "resize") this.#resize(gesture, x, y, snaps, event);
-    else if (gesture.kind === "point") this.#context.keypoints.move(Number(gesture.point), x, y, gesture.run);
-    else this.#shift(gesture, x - gesture.x, y - gesture.y, snaps);
-  }
+	/** Snap places to everything but `ids`. @type {Snapped} */
+	#snapped({ snaps }, places, ids) {
+		if (!snaps) return { dx: 0, dy: 0, guides: [] };
+		const { viewport, options } = this.context;
+		const others = this.visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
+		const { width, height } = viewport.page;
+		const lines = snapLines(others, options.grid ? options.cells : 0);
+		return snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
+	}
 
-  /**
-   * Snap places to everything but `ids`.
-   * @param {{x: number[], y: number[]}} places @param {readonly string[]} ids @param {boolean} snaps
-   */
-  #snapped(places, ids, snaps) {
-    if (!snaps) return { dx: 0, dy: 0, guides: [] };
-    const { viewport, options } = this.#context;
-    const others = this.#visible()
-      .filter((e) => !ids.includes(e.id))
-      .map((e) => e.box);
-    const { width, height } = viewport.page;
-    return snap(places, snapLines(others, options.grid ? options.cells : 0), {
-      x: SNAP_PX / width,
-      y: SNAP_PX / height,
-    });
-  }
+	/** @type {GestureDraw} */
+	#draw(gesture, x, y) {
+		const { before, run } = gesture;
+		const own = before === this.state ? [] : this.selection;
+		const from = this.#snapped(gesture, { x: [gesture.x], y: [gesture.y] }, own);
+		const to = this.#snapped(gesture, { x: [x], y: [y] }, own);
+		this.overlay = { guides: to.guides, marquee: null };
+		const drawn = between(gesture.x + from.dx, gesture.y + from.dy, x + to.dx, y + to.dy);
+		const [left, right] = [Math.min(gesture.x, x), Math.max(gesture.x, x)];
+		const [top, bottom] = [Math.min(gesture.y, y), Math.max(gesture.y, y)];
+		if (meets(box(left, top, right, bottom), box(0, 0, 1, 1)))
+			this.apply(() => add(this.t("new_element"), drawn)(before), run);
+	}
 
-  /** @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps */
-  #draw(gesture, x, y, snaps) {
-    const drawn = this.#context.store.state.selection;
-    const own = gesture.before === this.#context.store.state ? [] : drawn;
-    const from = this.#snapped({ x: [gesture.x], y: [gesture.y] }, own, snaps);
-    const to = this.#snapped({ x: [x], y: [y] }, own, snaps);
-    const box = between(gesture.x + from.dx, gesture.y + from.dy, x + to.dx, y + to.dy);
-    this.overlay = { guides: to.guides, marquee: null };
-    const isOutside =
-      Math.max(gesture.x, x) < 0 ||
-      Math.max(gesture.y, y) < 0 ||
-      Math.min(gesture.x, x) > 1 ||
-      Math.min(gesture.y, y) > 1;
-    if (isOutside) return;
-    this.#context.store.apply(() => add(this.#context.t("new_element"), box)(gesture.before), gesture.run);
-  }
+	/**
+	 * What is selected, about the opposite handle: with Alt about its middle, with Shift in its proportions.
+	 * @type {Drag}
+	 */
+	#resize(gesture, x, y, { shiftKey: keep, altKey: center }) {
+		const { before, run, handle } = gesture;
+		const open = grasped(before);
+		if (!open.length || !handle) return;
+		const along = { x: /[ew]/.test(handle) ? [x] : [], y: /[ns]/.test(handle) ? [y] : [] };
+		gesture.snaps &&= !keep;
+		const { dx, dy, guides } = this.#snapped(gesture, along, before.selection);
+		const around = bounds(open.map((e) => e.box));
+		// None of them becomes too thin.
+		const least = /** @type {const} */ (["x", "y"]).map((axis) => {
+			const size = sizeOf(around, axis);
+			return Math.min(size, (LEAST * size) / Math.min(...open.map((e) => sizeOf(e.box, axis))));
+		});
+		const to = resized(around, handle, x + dx, y + dy, { least, keep, center });
+		this.overlay = { guides, marquee: null };
+		const boxes = new Map(open.map((e) => [e.id, scaled(e.box, around, to)]));
+		this.apply(() => place(boxes)(before), run);
+	}
 
-  /**
-   * What is selected, about the opposite handle: with Alt about its middle, with Shift in its proportions.
-   * @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps
-   * @param {PointerEvent} event
-   */
-  #resize(gesture, x, y, snaps, { shiftKey: keep, altKey: center }) {
-    const open = grasped(gesture.before);
-    if (!open.length || !gesture.handle) return;
-    const isAlong = { x: /[ew]/.test(gesture.handle), y: /[ns]/.test(gesture.handle) };
-    const { dx, dy, guides } = this.#snapped(
-      { x: isAlong.x ? [x] : [], y: isAlong.y ? [y] : [] },
-      gesture.before.selection,
-      snaps && !keep,
-    );
-    const around = bounds(open.map((e) => e.box));
-    // None of them becomes too thin.
-    const least = /** @type {const} */ (["x", "y"]).map((axis) => {
-      const size = (/** @type {Box} */ b) => b[`${axis}1`] - b[`${axis}0`];
-      return Math.min(size(around), (LEAST * size(around)) / Math.min(...open.map((e) => size(e.box))));
-    });
-    const to = resized(around, gesture.handle, x + dx, y + dy, { least: [least[0], least[1]], keep, center });
-    this.overlay = { guides, marquee: null };
-    const boxes = new Map(open.map((e) => [e.id, scaled(e.box, around, to)]));
-    this.#context.store.apply(() => place(boxes)(gesture.before), gesture.run);
-  }
+	/** @type {Shift} */
+	#shift(gesture, dx, dy) {
+		const { selection } = gesture.before;
+		const moving = openElements(gesture.before, selection);
+		if (!moving.length) return;
+		const around = bounds(moving.map((e) => e.box));
+		const [fromX, fromY] = allowedShift(around, dx, dy);
+		const snapped = this.#snapped(gesture, snapPlaces(moved(around, fromX, fromY)), selection);
+		const [toX, toY] = allowedShift(around, fromX + snapped.dx, fromY + snapped.dy);
+		this.overlay = { guides: snapped.guides, marquee: null };
+		const boxes = new Map(moving.map((e) => [e.id, moved(e.box, toX, toY)]));
+		this.apply(() => place(boxes)(gesture.before), gesture.run);
+	}
 
-  /** @param {Gesture} gesture @param {number} dx @param {number} dy @param {boolean} snaps */
-  #shift(gesture, dx, dy, snaps) {
-    const { panel, selection } = gesture.before;
-    const moving = panel.elements.filter((e) => selection.includes(e.id) && !e.locked);
-    if (!moving.length) return;
-    const around = bounds(moving.map((e) => e.box));
-    [dx, dy] = allowedShift(around, dx, dy);
-    const snapped = this.#snapped(snapPlaces(moved(around, dx, dy)), selection, snaps);
-    [dx, dy] = allowedShift(around, dx + snapped.dx, dy + snapped.dy);
-    this.overlay = { guides: snapped.guides, marquee: null };
-    const boxes = new Map(moving.map((e) => [e.id, moved(e.box, dx, dy)]));
-    this.#context.store.apply(() => place(boxes)(gesture.before), gesture.run);
-  }
+	/** @type {OnPointer} */
+	#up({ pointerId }) {
+		const gesture = this.#gesture;
+		this.#fingers.delete(pointerId);
+		if (gesture?.pointer !== pointerId) return;
+		if (!gesture.began && gesture.click && gesture.kind !== "pan") {
+			this.apply(select(gesture.click));
+			this.context.canvas.focus(gesture.click[0]);
+		}
+		this.#end();
+		const isDrawn = gesture.kind === "draw" && this.state.panel !== gesture.before.panel;
+		if (isDrawn) this.context.describe();
+	}
 
-  /** @param {PointerEvent} event */
-  #up(event) {
-    const gesture = this.#gesture;
-    this.#fingers.delete(event.pointerId);
-    if (!gesture || gesture.pointer !== event.pointerId) return;
-    const { store, canvas } = this.#context;
-    if (!gesture.began && gesture.click && gesture.kind !== "pan") {
-      store.apply(select(gesture.click));
-      canvas.focus(gesture.click[0]);
-    }
-    this.#end();
-    const isDrawn = gesture.kind === "draw" && store.state.panel !== gesture.before.panel;
-    if (isDrawn) this.#context.describe();
-  }
+	/** @type {OnPointer} */
+	#lost({ pointerId }) {
+		this.#fingers.delete(pointerId);
+		if (this.#gesture?.pointer === pointerId) this.cancel();
+	}
 
-  /** @param {PointerEvent} event */
-  #lost(event) {
-    this.#fingers.delete(event.pointerId);
-    if (this.#gesture?.pointer === event.pointerId) this.cancel();
-  }
+	#end() {
+		this.#gesture = null;
+		this.overlay = NOTHING;
+		this.store.seal();
+		this.context.redraw();
+		this.context.flush();
+	}
 
-  #end() {
-    this.#gesture = null;
-    this.overlay = { guides: [], marquee: null };
-    this.#context.store.seal();
-    this.#context.redraw();
-    this.#context.flush();
-  }
+	/** @type {Pinch} */
+	#pinch(moving, px, py) {
+		const { viewport } = this.context;
+		const still = [...this.#fingers].find(([id]) => id !== moving)?.[1];
+		const old = this.#fingers.get(moving);
+		if (!still || !old) return;
+		const before = Math.hypot(old[0] - still[0], old[1] - still[1]);
+		const after = Math.hypot(px - still[0], py - still[1]);
+		viewport.pan((px - old[0]) / 2, (py - old[1]) / 2);
+		if (before > 0 && after > 0) viewport.zoomAbout((px + still[0]) / 2, (py + still[1]) / 2, after / before);
+		this.context.redraw();
+	}
 
-  /** @param {number} moving @param {number} px @param {number} py */
-  #pinch(moving, px, py) {
-    const still = [...this.#fingers].find(([id]) => id !== moving)?.[1];
-    const old = this.#fingers.get(moving);
-    if (!still || !old) return;
-    const before = Math.hypot(old[0] - still[0], old[1] - still[1]);
-    const after = Math.hypot(px - still[0], py - still[1]);
-    const { viewport } = this.#context;
-    viewport.pan((px - old[0]) / 2, (py - old[1]) / 2);
-    if (before > 0 && after > 0) viewport.zoomAbout((px + still[0]) / 2, (py + still[1]) / 2, after / before);
-    this.#context.redraw();
-  }
-
-  /** @param {WheelEvent} event */
-  #wheel(event) {
-    // Without the focus, a wheel over the canvas scrolls the page as everywhere else.
-    if (!event.ctrlKey && !this.#node.contains(document.activeElement)) return;
-    event.preventDefault();
-    const lines = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * 30;
-    const factor = Math.exp(Math.max(-300, Math.min(300, -lines)) / (event.ctrlKey ? 150 : 400));
-    this.#context.viewport.zoomAbout(...this.#at(event), factor);
-    this.#context.redraw();
-  }
+	/** @param {WheelEvent} event */
+	#wheel(event) {
+		// Without the focus, a wheel over the canvas scrolls the page as everywhere else.
+		if (!event.ctrlKey && !this.#node.contains(document.activeElement)) return;
+		event.preventDefault();
+		const px = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * 30;
+		const factor = Math.exp(clamp(-px, -300, 300) / (event.ctrlKey ? 150 : 400));
+		this.context.viewport.zoomAbout(...this.#at(event), factor);
+		this.context.redraw();
+	}
 }

@@ -1,53 +1,42 @@
 /** What is wrong with the document that was given. */
 
-import { html } from "./dom.mjs";
+import { button, html, setLines, setText } from "./dom.mjs";
+import { Part } from "./part.mjs";
 
 const SHOWN = 5;
 
-/**
- * @typedef {"mended" | "unreadable" | "pasted" | "opened"} About What the problems are about, and the key of its text.
- */
+export class Notice extends Part {
+	/** @type {readonly Problem[]} */ #problems = [];
+	/** @type {About} */ #about = "mended";
+	#text = html("p");
+	#list = html("ul");
+	#restart;
+	node = html("div", { class: "ranni-notice", role: "status", hidden: true }, this.#text, this.#list);
 
-export class Notice {
-  #context;
-  #restart;
-  /** @type {readonly import("./document.mjs").Problem[]} */ #problems = [];
-  /** @type {About} */ #about = "mended";
-  node = html("div", { class: "ranni-notice", role: "status" });
+	/** @param {Context} context @param {() => void} restart */
+	constructor(context, restart) {
+		super(context);
+		this.#restart = button("restart", restart, "button ranni-restart");
+		this.node.append(this.#restart);
+	}
 
-  /** @param {import("./editor.mjs").Context} context @param {() => void} restart */
-  constructor(context, restart) {
-    this.#context = context;
-    this.#restart = restart;
-    this.node.hidden = true;
-  }
+	/** @type {NoticeShow} */
+	show(problems, about) {
+		this.#problems = problems;
+		this.#about = about;
+		this.draw();
+	}
 
-  /** @param {readonly import("./document.mjs").Problem[]} problems @param {About} about */
-  show(problems, about) {
-    this.#problems = problems;
-    this.#about = about;
-    this.draw();
-  }
-
-  draw() {
-    const { t } = this.#context;
-    const problems = this.#problems;
-    this.node.hidden = !problems.length;
-    const items = problems
-      .slice(0, SHOWN)
-      .map(({ path, code, args }) =>
-        html("li", { dir: "auto" }, `${path ? `${path}: ` : ""}${t(`fault_${code}`, ...args)}`),
-      );
-    if (problems.length > SHOWN) items.push(html("li", {}, t("more", problems.length - SHOWN)));
-    const button = html(
-      "button",
-      { type: "button", class: "ranni-restart", click: this.#restart },
-      t("restart"),
-    );
-    this.node.replaceChildren(
-      html("p", {}, t(this.#about)),
-      html("ul", {}, ...items),
-      ...(this.#about === "unreadable" ? [button] : []),
-    );
-  }
+	draw() {
+		const { t } = this;
+		const count = this.#problems.length;
+		this.node.hidden = !count;
+		const lines = this.#problems
+			.slice(0, SHOWN)
+			.map(({ path, code, args }) => `${path ? `${path}: ` : ""}${t(`fault_${code}`, ...args)}`);
+		if (count > SHOWN) lines.push(t("more", count - SHOWN));
+		setText(this.#text, t(this.#about));
+		setLines(this.#list, lines);
+		this.#restart.hidden = this.#about !== "unreadable";
+	}
 }

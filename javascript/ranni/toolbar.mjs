@@ -1,76 +1,71 @@
 /** The buttons above the canvas. */
 
 import { add, duplicate, remove, reorder } from "./commands.mjs";
-import { button, html, update } from "./dom.mjs";
-import { icon } from "./icons.mjs";
+import { html, update } from "./dom.mjs";
+import { tool } from "./icons.mjs";
+import { Part } from "./part.mjs";
 
-export class Toolbar {
-  #context;
-  /** @type {Map<string, HTMLButtonElement>} */ #buttons = new Map();
-  node = html("div", { class: "ranni-toolbar", role: "toolbar" });
+export class Toolbar extends Part {
+	/** @type {Map<string, HTMLButtonElement>} */ #buttons = new Map();
+	/** What the buttons do, in groups. @type {Record<string, () => unknown>[]} */
+	#groups = [
+		{ undo: () => this.store.undo(), redo: () => this.store.redo() },
+		{
+			add: () => this.apply(add(this.t("new_element"))) && this.context.describe(),
+			duplicate: () => this.apply(duplicate(this.selection)),
+			remove: () => this.apply(remove(this.selection)),
+			forward: () => this.apply(reorder(this.selection, "forward")),
+			backward: () => this.apply(reorder(this.selection, "backward")),
+		},
+		{ snap: () => this.#switch("snap"), grid: () => this.#switch("grid") },
+		{
+			zoom_out: () => this.context.zoom(0.8),
+			fit: () => this.context.zoom(0),
+			zoom_in: () => this.context.zoom(1.25),
+		},
+	];
+	node = html(
+		"div",
+		{ class: "ranni-toolbar", role: "toolbar", "data-label": "tools" },
+		...this.#groups.map((group) => this.#group(group)),
+	);
 
-  /** @param {import("./editor.mjs").Context} context */
-  constructor(context) {
-    this.#context = context;
-    const { store, options } = context;
-    const selection = () => store.state.selection;
-    /** @type {Record<string, () => unknown>[]} */
-    const groups = [
-      { undo: () => store.undo(), redo: () => store.redo() },
-      {
-        add: () => store.apply(add(context.t("new_element"))) && context.describe(),
-        duplicate: () => store.apply(duplicate(selection())),
-        remove: () => store.apply(remove(selection())),
-        forward: () => store.apply(reorder(selection(), "forward")),
-        backward: () => store.apply(reorder(selection(), "backward")),
-      },
-      { snap: () => (options.snap = !options.snap), grid: () => (options.grid = !options.grid) },
-      {
-        zoom_out: () => context.zoom(0.8),
-        fit: () => context.zoom(0),
-        zoom_in: () => context.zoom(1.25),
-      },
-    ];
-    for (const group of groups) {
-      const buttons = Object.entries(group).map(([name, action]) => this.#make(name, action));
-      this.node.append(html("div", { class: "ranni-group", role: "group" }, ...buttons));
-    }
-  }
+	/** @param {Record<string, () => unknown>} group */
+	#group(group) {
+		const buttons = Object.entries(group).map(([name, action]) => {
+			const made = tool(name, action);
+			this.#buttons.set(name, made);
+			return made;
+		});
+		return html("div", { class: "ranni-group", role: "group" }, ...buttons);
+	}
 
-  /** @param {string} name @param {() => unknown} action */
-  #make(name, action) {
-    const click = () => {
-      action();
-      this.#context.redraw();
-    };
-    const made = button("", click, "tool");
-    update(made, { "data-tool": name });
-    made.append(icon(name));
-    this.#buttons.set(name, made);
-    return made;
-  }
+	/** @param {"snap" | "grid"} name */
+	#switch(name) {
+		const { options } = this.context;
+		options[name] = !options[name];
+		this.context.redraw();
+	}
 
-  draw() {
-    const { store, options, viewport, t } = this.#context;
-    const { panel, selection } = store.state;
-    const open = panel.elements.some((e) => selection.includes(e.id) && !e.locked);
-    /** @type {Record<string, boolean>} */
-    const disabled = {
-      undo: !store.canUndo,
-      redo: !store.canRedo,
-      duplicate: !selection.length,
-      remove: !open,
-      forward: !selection.length,
-      backward: !selection.length,
-      zoom_out: viewport.zoom <= 1,
-      fit: viewport.zoom <= 1,
-    };
-    update(this.node, { "aria-label": t("tools") });
-    for (const [name, node] of this.#buttons) {
-      const pressed = name === "snap" || name === "grid" ? String(options[name]) : null;
-      update(node, { title: t(name), "aria-label": t(name), "aria-pressed": pressed });
-      // A button that loses the focus by being disabled would throw the keyboard user out.
-      update(node, { "aria-disabled": disabled[name] ? "true" : null });
-    }
-  }
+	draw() {
+		const { options, viewport } = this.context;
+		const nothing = !this.selection.length;
+		const fits = viewport.zoom <= 1;
+		/** @type {Record<string, boolean>} */
+		const disabled = {
+			undo: !this.store.canUndo,
+			redo: !this.store.canRedo,
+			duplicate: nothing,
+			remove: !this.chosen.some((e) => !e.locked),
+			forward: nothing,
+			backward: nothing,
+			zoom_out: fits,
+			fit: fits,
+		};
+		for (const [name, node] of this.#buttons) {
+			const pressed = name === "snap" || name === "grid" ? String(options[name]) : null;
+			// A button that loses the focus by being disabled would throw the keyboard user out.
+			update(node, { "aria-pressed": pressed, "aria-disabled": disabled[name] ? "true" : null });
+		}
+	}
 }

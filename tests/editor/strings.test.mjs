@@ -6,49 +6,50 @@ import { LANGUAGES, addTexts, text } from "../../javascript/ranni/strings.mjs";
 
 const folder = new URL("../../javascript/ranni/", import.meta.url);
 const STRINGS = Object.fromEntries(
-  await Promise.all(
-    LANGUAGES.map(async (code) => [
-      code,
-      JSON.parse(await readFile(new URL(`strings/${code}.json`, folder), "utf8")),
-    ]),
-  ),
+	await Promise.all(
+		LANGUAGES.map(async (code) => [
+			code,
+			JSON.parse(await readFile(new URL(`strings/${code}.json`, folder), "utf8")),
+		]),
+	),
 );
 for (const [code, table] of Object.entries(STRINGS)) addTexts(code, table);
 const places = (value) => [...value.matchAll(/\{\d\}/g)].map(String).sort();
 
 test("every language has the same keys and the same places to fill", () => {
-  for (const [language, table] of Object.entries(STRINGS)) {
-    assert.deepEqual(Object.keys(table), Object.keys(STRINGS.en), language);
-    for (const [key, value] of Object.entries(table)) {
-      assert.ok(value.trim(), `${language}.${key}`);
-      assert.deepEqual(places(value), places(STRINGS.en[key]), `${language}.${key}`);
-    }
-  }
+	for (const [language, table] of Object.entries(STRINGS)) {
+		assert.deepEqual(Object.keys(table), Object.keys(STRINGS.en), language);
+		for (const [key, value] of Object.entries(table)) {
+			assert.ok(value.trim(), `${language}.${key}`);
+			assert.deepEqual(places(value), places(STRINGS.en[key]), `${language}.${key}`);
+		}
+	}
 });
 
 test("a text is filled, and an unknown language is English", () => {
-  assert.equal(text("zh_CN", "several", 3), "3 个元素");
-  assert.equal(text("__proto__", "one", "{1}"), "Element {1}");
+	assert.equal(text("zh_CN", "several", 3), "3 个元素");
+	assert.equal(text("__proto__", "one", "{1}"), "Element {1}");
 });
 
 test("every key is used, and every key that is used exists", async () => {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".mjs"));
-  const sources = (await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")))).join(
-    "\n",
-  );
-  for (const key of Object.keys(STRINGS.en)) {
-    const [short] = [key.replace(/^(fault|align|distribute|add|remove|warn|backdrop)_/, "")];
-    assert.ok(sources.includes(`"${key}"`) || new RegExp(`["\\s{]${short}["\\s:,]`).test(sources), key);
-  }
-  for (const [, key] of sources.matchAll(/\bt\("(\w+)"/g)) assert.ok(key in STRINGS.en, key);
-  for (const [, code] of sources.matchAll(/\bfault\("(\w+)"/g))
-    assert.ok(`fault_${code}` in STRINGS.en, code);
+	const names = (await readdir(folder)).filter((name) => name.endsWith(".mjs"));
+	const sources = (await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")))).join(
+		"\n",
+	);
+	for (const key of Object.keys(STRINGS.en)) {
+		const [short] = [key.replace(/^(fault|align|distribute|add|remove|warn|backdrop)_/, "")];
+		assert.ok(sources.includes(`"${key}"`) || new RegExp(`["\\s{]${short}["\\s:,]`).test(sources), key);
+	}
+	const said = /(?:\b(?:t|title|button)\(|"data-(?:text|title|label)": )"(\w+)"/g;
+	for (const [, key] of sources.matchAll(said)) assert.ok(key in STRINGS.en, key);
+	for (const [, code] of sources.matchAll(/\b(?:fault|must|tell|ServiceError)\(\s*"(\w+)"/g))
+		assert.ok(`fault_${code}` in STRINGS.en, code);
 });
 
 test("the entry asks after every part", async () => {
-  const entry = await readFile(new URL("../ranni.mjs", folder), "utf8");
-  const listed = [...entry.slice(entry.indexOf("[") + 1, entry.indexOf("]")).matchAll(/"(\w+)"/g)].map(
-    ([, name]) => `${name}.mjs`,
-  );
-  assert.deepEqual(listed, (await readdir(folder)).filter((name) => name.endsWith(".mjs")).sort());
+	const entry = await readFile(new URL("../ranni.mjs", folder), "utf8");
+	const listed = [...entry.slice(entry.indexOf("[") + 1, entry.indexOf("]")).matchAll(/"(\w+)"/g)].map(
+		([, name]) => `${name}.mjs`,
+	);
+	assert.deepEqual(listed, (await readdir(folder)).filter((name) => name.endsWith(".mjs")).sort());
 });
