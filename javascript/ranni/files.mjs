@@ -145,7 +145,8 @@ export class Files extends Part {
 				setText(this.#message, wordsOf(problems).join("\n"));
 				return text;
 			};
-			this.#exports.append(this.#saving(format, `-${format}.txt`, write));
+			const suffix = format === "tiled_diffusion" ? "json" : "txt";
+			this.#exports.append(this.#saving(format, `-${format}.${suffix}`, write));
 		}
 	}
 

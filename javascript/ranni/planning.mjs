@@ -95,7 +95,7 @@ export class Planning extends Part {
 		this.#run = run;
 		this.#say(route === "plan" ? "planning" : "asking");
 		start.after(this.#cancel, this.#busy, this.#time);
-		const timer = setInterval(() => this.draw(), TICK_MS);
+		const timer = setInterval(() => this.#tick(run), TICK_MS);
 		/** @type {PanelElement[]} */
 		let sketch = [];
 		const hear = (/** @type {string} */ event, /** @type {any} */ value) => {
@@ -200,7 +200,12 @@ export class Planning extends Part {
 		for (const start of [this.#plan, this.#send]) update(start, { "aria-disabled": run ? "true" : null });
 		for (const part of [this.#cancel, this.#busy, this.#time]) part.hidden = !run;
 		update(this.#field, { placeholder: this.t("tell") });
-		if (run) setText(this.#time, `${seconds(run)} s · ${this.t("elements")}: ${run.count}`);
+		if (run) this.#tick(run);
 		this.#proposal.draw();
+	}
+
+	/** @param {Run} run */
+	#tick(run) {
+		setText(this.#time, `${seconds(run)} s · ${this.t("elements")}: ${run.count}`);
 	}
 }
