@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lib_ranni.errors import InputError
-from lib_ranni.guidance.guides import Mode
+from lib_ranni.guidance.panel_session import Control
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.problems import is_unicode
 from lib_ranni.panel.reading import repair
@@ -21,6 +21,9 @@ MAX_BATCH = 64
 MAX_STEPS = 1000
 MAX_SIDE = 4096
 
+Mode = Literal["plain", "attention", "latent", "panel"]
+"""`panel` draws the whole prompt, held by panel control alone; the others may have panel control as well."""
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """One generation of `batch` pictures.
@@ -28,7 +31,9 @@ class Request(Struct, frozen=True, kw_only=True):
     `panels` holds one panel for all pictures or one for each. `prompt` is what plain mode draws; empty, each
     panel's own words are. `negative` is added to the panels'. `seed` is the first picture's and the others
     follow by ones, unless `seeds` gives each its own. `width` and `height` are pixels, multiples of 8. `cfg`
-    is the guidance scale, 1 = off.
+    is the guidance scale, 1 = off. `control` is panel control's scale, 0 = off; it acts at timesteps from
+    `control_start` down to `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in
+    mode `panel` the end of the prompt; empty, the panel's base is the label.
     """
 
     panels: tuple[Panel, ...]
@@ -47,6 +52,16 @@ class Request(Struct, frozen=True, kw_only=True):
     width: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
     height: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
     model: str = ""
+    control: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.0
+    control_start: Annotated[float, Meta(ge=0.0, le=1000.0)] = 1000.0
+    control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
+    local_mask: bool = True
+    postfix: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+
+    @property
+    def panel_control(self) -> Control:
+        """How strongly and when panel control acts."""
+        return Control(self.control, self.control_start, self.control_stop, self.local_mask)
 
     @property
     def mixing(self) -> Mixing:
@@ -89,7 +104,7 @@ def checked(request: Request) -> Request:
         raise InputError(f"the request cannot be drawn: {error}") from error
     if request.sampler not in SAMPLERS:
         raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
-    for name in ("prompt", "negative", "model"):
+    for name in ("prompt", "negative", "model", "postfix"):
         if not is_unicode(getattr(request, name)):
             raise InputError(f"the {name} holds half a surrogate pair; give valid Unicode text")
     return request
