@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
     Raises `ModelError` for a file that holds anything else than tensors.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # what is no pickle, or a harmful one, can fail in any way
         raise ModelError(
             f"{path} cannot be loaded safely ({type(error).__name__}); give a file of tensors alone"

@@ -15,7 +15,7 @@ from lib_ranni import __version__
 from lib_ranni.errors import RanniError
 from lib_ranni.standalone.console import say
 
-COMMANDS = ("plan", "generate", "edit", "show", "evaluate", "tour", "train")
+COMMANDS = ("plan", "generate", "edit", "show", "convert", "evaluate", "tour", "train")
 NAMES = {"evaluate": "eval"}
 """Module -> name on the command line, where the name is a built-in function's."""
 

@@ -102,6 +102,11 @@ def checked(request: Request) -> Request:
         msgspec.convert(_settings(request), _Settings)
     except msgspec.ValidationError as error:
         raise InputError(f"the request cannot be drawn: {error}") from error
+    if request.control_stop >= request.control_start:
+        raise InputError(
+            f"panel control stops at timestep {request.control_stop:g} before it starts at "
+            f"{request.control_start:g}; timesteps go down, so the start is the larger"
+        )
     if request.sampler not in SAMPLERS:
         raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     for name in ("prompt", "negative", "model", "postfix"):
