@@ -9,7 +9,7 @@ from torch import Tensor
 from lib_ranni.guidance.texts import Grid
 from lib_ranni.panel.types import Box, Element, Mask
 
-MARK = 1 / 64
+MARK = 1 / 40
 """Half the side of a keypoint's mark, in units of the canvas' shorter side."""
 
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from lib_ranni.errors import ModelError
 from lib_ranni.guidance.guides import Guide, Row, make_guide
-from lib_ranni.guidance.panel_session import PanelControlSession
+from lib_ranni.guidance.panel_session import PanelControlSession, PanelLabels
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.encoding import Encoder
-from lib_ranni.standalone.labels import panel_labels
+from lib_ranni.standalone.labels import panel_labels, unheard
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler
 
@@ -59,11 +59,12 @@ class Engine:
         request = checked(request)
         started = time.perf_counter()
         self.checkpoint.encoder.forget(above=MAX_TEXTS)
-        latents = _Sampling(self.checkpoint, request).run(on_step)
+        sampling = _Sampling(self.checkpoint, request)
+        latents = sampling.run(on_step)
         images = self._decode(latents)
         seeds = tuple(request.seed_of(n) for n in range(request.batch))
         seconds = time.perf_counter() - started
-        return Generation(request, images, seeds, seconds, _warnings(request))
+        return Generation(request, images, seeds, seconds, (*_warnings(request), *sampling.notes))
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae
@@ -88,8 +89,11 @@ class _Sampling:
         self._sessions: list[GuidanceSession | PanelControlSession] = []
         if request.mode == "attention":
             self._sessions.append(GuidanceSession(checkpoint.unet, panels))
+        self.notes: tuple[str, ...] = ()
         if request.control and request.mode != "plain":
-            self._sessions.append(_panel_control(checkpoint, request, panels))
+            pictures = _labels(checkpoint.encoder, request, panels)
+            self._sessions.append(_panel_control(checkpoint, request, pictures))
+            self.notes = _unbound(request, pictures)
         self._scheduler = make_scheduler(request.sampler, checkpoint.scheduler)
         self._conditions: dict[tuple[int, ...], dict[str, Any]] = {}
 
@@ -173,27 +177,38 @@ def _negative(request: Request, image: int) -> str:
     return _joined(request.negative, request.panel(image).negative)
 
 
-def _panel_control(checkpoint: Checkpoint, request: Request, panels: list[PanelTexts]) -> PanelControlSession:
+def _labels(encoder: Encoder, request: Request, panels: list[PanelTexts]) -> list[PanelLabels]:
+    """Each picture's panel as panel control takes it."""
+    pictures = []
+    for image, texts in enumerate(panels):
+        canvas = request.postfix or request.panel(image).base
+        prompt, negative = _base(request, image), _negative(request, image)
+        pictures.append(panel_labels(encoder, texts, prompt, negative, canvas))
+    return pictures
+
+
+def _panel_control(
+    checkpoint: Checkpoint, request: Request, pictures: list[PanelLabels]
+) -> PanelControlSession:
     if checkpoint.conditioner is None:
         raise ModelError(
             f"{checkpoint.path} has no panel conditioner; give one with --conditioner, use a "
             "checkpoint that has it, or draw without control"
         )
-    pictures = [
-        panel_labels(
-            checkpoint.encoder,
-            texts,
-            _base(request, image),
-            _negative(request, image),
-            request.postfix or request.panel(image).base,
-        )
-        for image, texts in enumerate(panels)
-    ]
     # Attention mode binds every text to its place by itself, and owns the cross-attentions.
     masks = request.mode == "panel"
     return PanelControlSession(
         checkpoint.unet, checkpoint.conditioner, pictures, request.panel_control, masks=masks
     )
+
+
+def _unbound(request: Request, pictures: list[PanelLabels]) -> tuple[str, ...]:
+    if request.mode != "panel" or not request.local_mask:
+        return ()
+    words = sorted({word for picture in pictures for word in unheard(picture)})
+    if not words:
+        return ()
+    return (f"the prompt does not say {', '.join(words)}: these labels have no local mask",)
 
 
 def _joined(*prompts: str) -> str:

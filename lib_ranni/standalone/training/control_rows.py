@@ -36,9 +36,9 @@ class RowsRecipe(NamedTuple):
     """Shares of the rows: heard by region, with a palette, nameless of those, with keypoints."""
 
     regional: float = 0.5
-    palettes: float = 0.4
+    palettes: float = 0.5
     colorless: float = 0.75
-    keypoints: float = 0.3
+    keypoints: float = 0.4
 
 
 class Elements(NamedTuple):

@@ -78,7 +78,7 @@ def publish(run: Path, folder: Path, tokenizer_folder: Path) -> Path:
 def publish_control(run: Path, folder: Path) -> Path:
     """Put the averaged panel conditioner of the run in `folder` into the checkpoint it was trained for.
 
-    Returns the checkpoint file. Raises `ModelError` if the run has no conditioner, or the folder no checkpoint.
+    Returns the checkpoint file. Raises `ModelError` if the run has no conditioner or the folder no file.
     """
     state = checkpointing.load(run / "control.pt", torch.device("cpu"))
     file = folder / "shapes.safetensors"

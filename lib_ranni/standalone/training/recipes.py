@@ -54,6 +54,8 @@ def train_conditioner(
 
     Scenes are encoded with the checkpoint's own autoencoder unless the run has them already.
     """
+    for part in (checkpoint.unet, checkpoint.vae):
+        part.float()
     encode_scenes(folder, RECIPES[name].scenes, checkpoint.vae, SCENE_SEED, progress)
     train_control(folder, checkpoint, CONTROL_RECIPES[name], device, progress)
 
