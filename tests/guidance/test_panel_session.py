@@ -367,3 +367,11 @@ def test_boxes_at_the_border_are_drawn(box: Box, conditioner, labels, element) -
         share = float(drawn.mask.mean())
         assert share > 0
         assert abs(share - box.area) < 0.1
+
+
+def test_the_postfix_covers_the_whole_canvas(labels) -> None:
+    """Where upstream compared panels, its full-canvas box became a corner of ten pixels."""
+    for picture in (labels(), labels(elements=[])):
+        last = picture.painted(picture.panel.active(0.0), (64, 96))[-1]
+        assert bool((last.mask == 1).all())
+        assert torch.equal(last.vector, picture.canvas)

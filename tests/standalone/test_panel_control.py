@@ -19,6 +19,7 @@ from lib_ranni.standalone.engine import Engine
 from lib_ranni.standalone.labels import end_columns, label_columns, label_vector
 from lib_ranni.standalone.metadata import infotext, read_png
 from lib_ranni.standalone.requests import checked, from_json, to_json
+from lib_ranni.standalone.schedulers import make_scheduler
 from lib_ranni.standalone.training.control import WIDTHS
 from tests.standalone.drawing import LEFT, Recorder, element, request, two
 from tests.standalone.running import FAST, PROMPT, Run
@@ -174,3 +175,13 @@ def test_a_conditioner_of_its_own_file_on_the_command_line(run: Run, tmp_path: P
     drawn = read_png(Path(answer["images"][0]))
     assert (drawn.mode, drawn.control, drawn.control_stop, drawn.local_mask) == ("attention", 0.5, 100, False)
     assert "is not in 0..5" in run(*words, "--control", 6).complaint
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_ddim_has_timesteps_for_any_number_of_steps(spacing: str) -> None:
+    """Upstream asked for timestep 1000 of 0..999 at 3, 9, 27, 36 and 37 steps."""
+    for steps in range(1, 101):
+        scheduler = make_scheduler("ddim", {"timestep_spacing": spacing, "rescale_betas_zero_snr": True})
+        scheduler.set_timesteps(steps)
+        assert len(scheduler.timesteps) == steps
+        assert 0 <= int(scheduler.timesteps.min()) <= int(scheduler.timesteps.max()) <= 999

@@ -86,14 +86,22 @@ class TextStates:
         return torch.stack([self._known[text][0][self._known[text][1]] for text in texts])
 
 
-class _Frozen:
-    """The checkpoint's UNet, made to take a residual behind its first convolution."""
+class FrozenUNet:
+    """The checkpoint's UNet, made to take a residual behind its first convolution while this is open."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.unet = checkpoint.unet
-        self.unet.set_attn_processor(NarrowHeads())
+        self._unet = checkpoint.unet
         self._residual: Tensor | None = None
-        self.unet.conv_in.register_forward_hook(self._add)
+
+    def __enter__(self) -> FrozenUNet:
+        self._processors = self._unet.attn_processors
+        self._unet.set_attn_processor(NarrowHeads())
+        self._hook = self._unet.conv_in.register_forward_hook(self._add)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+        self._unet.set_attn_processor(self._processors)
 
     def _add(self, module: Any, args: Any, output: Tensor) -> Tensor:
         return output if self._residual is None else output + self._residual.to(output.dtype)
@@ -101,7 +109,7 @@ class _Frozen:
     def __call__(self, noisy: Tensor, timesteps: Tensor, residual: Tensor, given: dict[str, Any]) -> Tensor:
         """(B, 4, h, w) to v of the same shape."""
         self._residual = residual
-        v: Tensor = self.unet(noisy, timesteps, **given).sample
+        v: Tensor = self._unet(noisy, timesteps, **given).sample
         return v
 
 
@@ -116,7 +124,7 @@ def batch_residual(conditioner: PanelConditioner, elements: Elements, labels: Te
     return total / torch.bincount(owner, minlength=rows)[:, None, None, None]
 
 
-def _arguments(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
+def unet_arguments(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
     """Contexts, regions and local masks, as the UNet takes them."""
     few = len(batch.slots)
     known: dict[str, int] = {"": 0}
@@ -134,11 +142,11 @@ def _arguments(batch: Batch, states: TextStates, device: torch.device) -> dict[s
 
 
 def _loss(
-    frozen: _Frozen,
+    frozen: FrozenUNet,
     residual: Tensor,
     clean: Tensor,
     batch: Batch,
-    arguments: dict[str, Any],
+    given: dict[str, Any],
     recipe: ControlRecipe,
     generator: torch.Generator,
 ) -> Tensor:
@@ -149,7 +157,7 @@ def _loss(
     a = alphas_cumprod().to(device)[timesteps].view(-1, 1, 1, 1)
     noisy, target = a.sqrt() * clean + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * clean
     with torch.autocast(device.type, torch.bfloat16):
-        predicted = frozen(noisy, timesteps, residual, arguments)
+        predicted = frozen(noisy, timesteps, residual, given)
     weight = 1 + recipe.inside * batch.inside.to(device)
     return (weight * (predicted.float() - target) ** 2).mean() / weight.mean()
 
@@ -160,15 +168,10 @@ def train_control(
     recipe: ControlRecipe,
     device: torch.device,
     progress: Progress,
-    until: int | None = None,
-) -> PanelConditioner:
-    """Train or resume the conditioner of the run in `folder`, whose latents are there; return its average.
-
-    Its state is saved as `control.pt`.
-    """
+) -> None:
+    """Train or resume the conditioner of the run in `folder`, whose latents are there, as `control.pt`."""
     torch.manual_seed(recipe.seed)
-    path, data, scale = folder / "control.pt", LatentSet(folder), checkpoint.vae.config.scaling_factor
-    states, frozen = TextStates(checkpoint), _Frozen(checkpoint)
+    path = folder / "control.pt"
     model = PanelConditioner(WIDTHS).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
     ema, start = checkpointing.Ema(model, recipe.ema), 0
@@ -176,27 +179,41 @@ def train_control(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         ema.values, start = state["ema"], state["step"]
-    for step in range(start, min(recipe.steps, until or recipe.steps)):
-        rng = Random(recipe.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        states.forget()
-        rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
-        clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
-        batch = make_batch([data.scenes[row] for row in rows], states.tokens, recipe.rows, rng)
-        with torch.autocast(device.type, torch.bfloat16):
-            residual = batch_residual(model, batch.elements, states.labels(batch.elements.texts), len(rows))
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        arguments = _arguments(batch, states, device)
-        loss = _loss(frozen, residual, clean, batch, arguments, recipe, generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        ema.update(model, step)
-        progress.step("panel conditioner", step + 1, recipe.steps, loss.item())
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            checkpointing.save(path, state | {"ema": ema.values, "step": step + 1})
-    model.load_state_dict(ema.values)
-    return model.eval().requires_grad_(False)
+    data, states = LatentSet(folder), TextStates(checkpoint)
+    with FrozenUNet(checkpoint) as frozen:
+        for step in range(start, recipe.steps):
+            loss = _step_loss(step, recipe, model, frozen, data, states, checkpoint.vae.config.scaling_factor)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            ema.update(model, step)
+            progress.step("panel conditioner", step + 1, recipe.steps, loss.item())
+            if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                checkpointing.save(path, state | {"ema": ema.values, "step": step + 1})
+
+
+def _step_loss(
+    step: int,
+    recipe: ControlRecipe,
+    model: PanelConditioner,
+    frozen: FrozenUNet,
+    data: LatentSet,
+    states: TextStates,
+    scale: float,
+) -> Tensor:
+    """The loss of a step, all of whose choices come from its number."""
+    device = next(model.parameters()).device
+    rng = Random(recipe.seed * 1_000_003 + step)
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    states.forget()
+    rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
+    clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
+    batch = make_batch([data.scenes[row] for row in rows], states.tokens, recipe.rows, rng)
+    with torch.autocast(device.type, torch.bfloat16):
+        residual = batch_residual(model, batch.elements, states.labels(batch.elements.texts), len(rows))
+    given = unet_arguments(batch, states, device)
+    return _loss(frozen, residual, clean, batch, given, recipe, generator)
