@@ -177,11 +177,10 @@ def test_a_conditioner_of_its_own_file_on_the_command_line(run: Run, tmp_path: P
     assert "is not in 0..5" in run(*words, "--control", 6).complaint
 
 
-@pytest.mark.parametrize("spacing", ["leading", "trailing"])
-def test_ddim_has_timesteps_for_any_number_of_steps(spacing: str) -> None:
+def test_ddim_has_timesteps_for_any_number_of_steps() -> None:
     """Upstream asked for timestep 1000 of 0..999 at 3, 9, 27, 36 and 37 steps."""
     for steps in range(1, 101):
-        scheduler = make_scheduler("ddim", {"timestep_spacing": spacing, "rescale_betas_zero_snr": True})
+        scheduler = make_scheduler("ddim", {"timestep_spacing": "leading", "rescale_betas_zero_snr": True})
         scheduler.set_timesteps(steps)
         assert len(scheduler.timesteps) == steps
         assert 0 <= int(scheduler.timesteps.min()) <= int(scheduler.timesteps.max()) <= 999
