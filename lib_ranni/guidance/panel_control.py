@@ -30,6 +30,8 @@ CELL_PX = 8
 """Pixels of a latent cell along each side."""
 
 BOX, TEXT, COLOR, POINT = "ins_box_mapping", "ins_text_mapping", "ins_color_mapping", "ins_point_mapping"
+LATTICE = 4
+"""Colors along each side of the cube that a palette is told by."""
 _CONVOLUTIONS = 8
 _HALVING = (2, 4, 6)
 """Which of the convolutions halve the grid."""
@@ -85,6 +87,24 @@ def _vector_stack(inputs: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, out), nn.SiLU(), _zeroed(nn.Linear(out, out)))
 
 
+def _color_stack(out: int) -> nn.Sequential:
+    stack = _vector_stack(LATTICE**3, out)
+    nn.init.normal_(stack[0].weight)  # few of its inputs are not zero
+    return stack
+
+
+def on_lattice(colors: Tensor) -> Tensor:
+    """(..., 3) RGB in -1..1 to (..., LATTICE³): shares of the nearest colors of a cube; they sum to 1.
+
+    Three numbers tell neighboring hues apart too late in training; a table of colors does at once.
+    """
+    axis = torch.linspace(-1, 1, LATTICE, device=colors.device, dtype=colors.dtype)
+    near = (1 - (colors[..., None] - axis).abs() * (LATTICE - 1) / 2).clamp(min=0)
+    red, green, blue = near.unbind(-2)
+    cube = red[..., :, None, None] * green[..., None, :, None] * blue[..., None, None, :]
+    return cube.flatten(-3)
+
+
 def _zeroed(layer: nn.Module) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -99,7 +119,7 @@ class PanelConditioner(nn.Module):
         self.widths = w = Widths() if widths is None else widths
         self.ins_box_mapping = _hint_stack(3, w.hint, w.out)
         self.ins_text_mapping = _vector_stack(w.text, w.out)
-        self.ins_color_mapping = _vector_stack(3, w.out) if w.colors else None
+        self.ins_color_mapping = _color_stack(w.out) if w.colors else None
         self.ins_point_mapping = _hint_stack(1, w.hint, w.out) if w.keypoints else None
 
     def forward(
@@ -131,7 +151,7 @@ class PanelConditioner(nn.Module):
         """(N, K, 3) to (N, out): the mean over each element's colors, zero for one without."""
         assert self.ins_color_mapping is not None
         there = ~palettes.isnan().any(-1, keepdim=True)
-        each: Tensor = self.ins_color_mapping(palettes.nan_to_num()) * there
+        each: Tensor = self.ins_color_mapping(on_lattice(palettes.nan_to_num())) * there
         return each.sum(1) / there.sum(1).clamp(min=1)
 
     @torch.no_grad()

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from lib_ranni.errors import ModelError
 from lib_ranni.guidance.panel_canvas import box_mask, element_mask, keypoint_marks, palette
-from lib_ranni.guidance.panel_control import PREFIX, Painted, PanelConditioner, Widths, make_conditioner
+from lib_ranni.guidance.panel_control import (
+    PREFIX,
+    Painted,
+    PanelConditioner,
+    Widths,
+    make_conditioner,
+    on_lattice,
+)
 from lib_ranni.guidance.panel_files import read_conditioner
 from lib_ranni.panel.types import Box, Element, Keypoint, Mask
 
@@ -163,7 +170,7 @@ def test_masks_are_drawn_in_place_of_boxes() -> None:
         ),
         (lambda s: s["ins_box_mapping.0.bias"].fill_(float("nan")), "not finite"),
         (
-            lambda s: s.update({"ins_color_mapping.0.weight": torch.zeros(8, 3)}),
+            lambda s: s.update({"ins_color_mapping.0.weight": torch.zeros(8, 64)}),
             "mapping.0.bias is",
         ),
         (lambda s: s.clear(), "no panel conditioner"),
@@ -240,3 +247,13 @@ def test_a_checkpoint_without_one_says_so(tmp_path: Path) -> None:
     save_file({"model.diffusion_model.out.2.bias": torch.zeros(4)}, str(path))
     with pytest.raises(ModelError, match="has no panel conditioner"):
         read_conditioner(path)
+
+
+def test_colors_are_told_by_the_nearest_of_a_cube() -> None:
+    colors = torch.tensor([[-1.0, -1, -1], [1, -1, 1 / 3], [0.2, -0.7, 0.9]])
+    shares = on_lattice(colors)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(3))
+    assert shares[0].nonzero().flatten().tolist() == [0]
+    assert shares[1].argmax() == 3 * 16 + 0 + 2
+    corners = torch.cartesian_prod(*[torch.linspace(-1, 1, 4)] * 3)
+    torch.testing.assert_close(shares @ corners, colors)
