@@ -88,9 +88,9 @@ def _vector_stack(inputs: int, out: int) -> nn.Sequential:
 
 
 def _color_stack(out: int) -> nn.Sequential:
-    stack = _vector_stack(LATTICE**3, out)
-    nn.init.normal_(stack[0].weight)  # few of its inputs are not zero
-    return stack
+    table = nn.Linear(LATTICE**3, out)
+    nn.init.normal_(table.weight)  # few of its inputs are not zero
+    return nn.Sequential(table, nn.SiLU(), _zeroed(nn.Linear(out, out)))
 
 
 def on_lattice(colors: Tensor) -> Tensor:

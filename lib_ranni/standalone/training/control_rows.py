@@ -36,8 +36,8 @@ class RowsRecipe(NamedTuple):
     """Shares of the rows: heard by region, with a palette, nameless of those, with keypoints."""
 
     regional: float = 0.5
-    palettes: float = 0.5
-    colorless: float = 0.75
+    palettes: float = 0.6
+    colorless: float = 0.85
     keypoints: float = 0.4
 
 
