@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs lib-ranni into .venv and runs its command line. Without arguments: a tour of the main job.
 #   ./run.sh                          plan one prompt, draw it plain and guided, show where the pictures are
+#   ./run.sh app                      the same in a browser: plan, edit and draw on one page
 #   ./run.sh generate "a red circle"  any command; ./run.sh --help lists them
 set -euo pipefail
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

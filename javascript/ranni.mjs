@@ -4,24 +4,31 @@
  */
 
 const PARTS = [
+  "backdrop",
   "canvas",
   "commands",
   "document",
   "dom",
   "editor",
   "fields",
+  "files",
   "geometry",
   "gestures",
   "host",
   "icons",
   "inspector",
   "keyboard",
+  "keypoints",
   "list",
   "notice",
+  "planning",
+  "proposal",
+  "service",
   "store",
   "strings",
   "toolbar",
   "viewport",
+  "warnings",
 ];
 
 const addresses = PARTS.map((name) => new URL(`./ranni/${name}.mjs`, import.meta.url));

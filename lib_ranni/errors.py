@@ -4,7 +4,10 @@
     ├── InputError            what the caller gave cannot be used
     │   ├── PanelError        a panel document has problems, each with its path
     │   ├── EditError         an edit cannot be applied to this panel
-    │   └── MetadataError     a picture does not carry a readable request
+    │   ├── MissingError      nothing is kept under this name
+    │   ├── TakenError        another thing is kept under this name
+    │   ├── MetadataError     a picture does not carry a readable request
+    │   └── LoraError         a LoRA file cannot be read, converted or merged as asked
     ├── ModelError            a checkpoint is missing, damaged or of a kind we cannot drive
     ├── PlannerError          a planner could not produce a panel
     └── GuidanceError         guidance and the denoiser do not fit together
@@ -42,8 +45,20 @@ class EditError(InputError):
     """An edit names an element that is not there, is locked, or would leave the canvas."""
 
 
+class MissingError(InputError):
+    """Nothing is kept under the name that was given."""
+
+
+class TakenError(InputError):
+    """Something else is kept under the name that was given."""
+
+
 class MetadataError(InputError):
     """A picture carries no request of ours, or one that cannot be read."""
+
+
+class LoraError(InputError):
+    """A LoRA file is damaged, no LoRA, or cannot be converted or merged as it was asked."""
 
 
 class ModelError(RanniError):

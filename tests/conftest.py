@@ -1,8 +1,10 @@
-"""For all tests: one thread, no network but this machine's own, and no deadlines in property tests."""
+"""For all tests: one thread, one browser, no network but this machine's own, no deadlines."""
 
 from __future__ import annotations
 
+import shutil
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ settings.register_profile(
 )
 settings.load_profile("ranni")
 
+_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -34,3 +37,16 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium; Playwright can be started once in a process only."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=path, args=_QUIET)
+        yield opened
+        opened.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,11 +30,15 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"msgspec", "httpx", "httpx_sse", "torch", "transformers", "peft", "safetensors", "jinja2"},
     ),
     "guidance": ({"panel"}, {"msgspec", "torch", "numpy", "safetensors"}),
-    "sampling": (set(), {"msgspec", "torch"}),
+    "sampling": (set(), {"msgspec", "torch", "safetensors"}),
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
     "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL"}),
+    "service": (
+        {"panel", "planner", "guidance"},
+        {"msgspec", "torch", "PIL", "gradio", "fastapi", "starlette", "anyio"},
+    ),
     "webui": (
-        {"panel", "planner", "guidance", "sampling", "lora", "evaluation"},
+        {"panel", "planner", "guidance", "sampling", "lora", "evaluation", "service"},
         {
             "msgspec",
             "torch",
@@ -49,10 +54,11 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "standalone": (
-        {"panel", "planner", "guidance", "sampling", "lora", "evaluation"},
+        {"panel", "planner", "guidance", "sampling", "lora", "evaluation", "service"},
         {
             *("msgspec", "torch", "numpy", "PIL", "safetensors", "accelerate", "diffusers", "omegaconf"),
             *("tokenizers", "transformers", "tqdm", "yaml", "httpx"),
+            *("gradio", "fastapi", "starlette", "uvicorn", "anyio"),
         },
     ),
 }
@@ -144,6 +150,10 @@ def test_packages_import_only_what_their_layer_may() -> None:
         ("standalone/x.py", "import diffusers\nfrom lib_ranni.panel import types", False),
         ("webui/x.py", "import gradio\nfrom modules import shared", False),
         ("webui/x.py", "from lib_ranni.standalone import engine", True),
+        ("service/x.py", "import gradio\nfrom lib_ranni.planner import protocol", False),
+        ("service/x.py", "from modules import shared", True),
+        ("service/x.py", "from lib_ranni.webui import host", True),
+        ("planner/x.py", "from lib_ranni.service import host", True),
         ("errors.py", "from typing import Any", False),
     ],
 )
@@ -216,7 +226,11 @@ print(json.dumps({
 
 def _import_all(names: list[str], *, watch: bool) -> dict[str, list[str]]:
     command = [sys.executable, "-B", "-c", _IMPORT_ALL, "watch" if watch else "free", *names]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300, check=False)
+    # Both hosts set this before gradio is imported, which asks the network for news otherwise.
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
+    done = subprocess.run(
+        command, cwd=_ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
     return result
@@ -243,9 +257,9 @@ def test_importing_everything_touches_nothing() -> None:
     assert seen["threads"] == 1
 
 
-def test_importing_standalone_reaches_no_network() -> None:
-    """Its third-party packages may make folders for themselves; ours still open no connection."""
-    seen = _import_all(_modules("standalone"), watch=False)
+def test_importing_standalone_and_service_reaches_no_network() -> None:
+    """Their third-party packages may make folders for themselves; ours still open no connection."""
+    seen = _import_all(_modules("standalone", "service"), watch=False)
     assert "opened a connection" not in seen["problems"]
     assert "modules" not in seen["modules"]
 

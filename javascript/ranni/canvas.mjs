@@ -1,7 +1,9 @@
 /** The drawing of a panel: one focusable group for each element, handles, guides, the picture behind. */
 
+import { grasped } from "./commands.mjs";
 import { setText, svg, update } from "./dom.mjs";
-import { HANDLES } from "./geometry.mjs";
+import { HANDLES, bounds } from "./geometry.mjs";
+import { pointNodes } from "./keypoints.mjs";
 
 const LABEL_PX = 18;
 const SHOWN_CHARACTERS = 120;
@@ -12,7 +14,9 @@ const SMALL_PX = 34;
  * @typedef {import("./document.mjs").Element} PanelElement
  * @typedef {import("./geometry.mjs").Box} Box
  * @typedef {{node: SVGGElement, box: SVGRectElement, ring: SVGRectElement, clip: SVGSVGElement,
- *   back: SVGRectElement, label: SVGTextElement}} Drawn
+ *   back: SVGRectElement, label: SVGTextElement, seen: any[]}} Drawn `seen` is what it was last drawn for.
+ * @typedef {{url: string | null, before: string | null, split: number, opacity: number}} Backdrop `before` lies
+ *   over the picture, up to `split` of the width.
  * @typedef {{guides: readonly import("./geometry.mjs").Guide[], marquee: Box | null}} Overlay
  */
 
@@ -43,8 +47,14 @@ export function shortened(text, most = SHOWN_CHARACTERS) {
 export class Canvas {
   /** @type {Map<string, Drawn>} */ #drawn = new Map();
   #page = svg("rect", { class: "ranni-page" });
-  #picture = svg("image", { preserveAspectRatio: "none", "aria-hidden": "true" });
+  #picture = svg("image", { preserveAspectRatio: "none" });
+  #before = svg("image", { preserveAspectRatio: "none" });
+  #split = svg("svg", { class: "ranni-split" }, this.#before);
+  #pictures = svg("g", { "aria-hidden": "true" }, this.#picture, this.#split);
+  /** @type {any[]} */ #shown = [];
   #boxes = svg("g");
+  #points = svg("g", { class: "ranni-points", "aria-hidden": "true" });
+  #frame = svg("rect", { class: "ranni-frame" });
   #handles = svg("g", { "aria-hidden": "true" });
   #overlay = svg("g", { "aria-hidden": "true" });
   #context;
@@ -56,16 +66,25 @@ export class Canvas {
       "svg",
       { class: "ranni-canvas", role: "listbox", tabindex: 0, "aria-multiselectable": "true" },
       this.#page,
-      this.#picture,
+      this.#pictures,
       this.#boxes,
       this.#overlay,
       this.#handles,
+      this.#points,
     );
   }
 
-  /** @param {string | null} url */
-  setBackground(url) {
-    update(this.#picture, { href: url, display: url ? null : "none" });
+  /** @param {Backdrop} backdrop */
+  show({ url, before, split, opacity }) {
+    const { page } = this.#context.viewport;
+    // An address may be a whole picture in base 64.
+    const seen = [url, before, split, opacity, ...Object.values(page)];
+    if (seen.every((value, n) => value === this.#shown[n])) return;
+    this.#shown = seen;
+    update(this.#pictures, { opacity, display: url ? null : "none" });
+    update(this.#picture, { ...page, href: url });
+    update(this.#split, { ...page, width: page.width * split, display: before && split ? null : "none" });
+    update(this.#before, { width: page.width, height: page.height, href: before });
     this.node.classList.toggle("ranni-pictured", Boolean(url));
   }
 
@@ -83,11 +102,9 @@ export class Canvas {
 
   /** @param {Overlay} overlay */
   draw(overlay) {
-    const { store, viewport, t } = this.#context;
+    const { store, viewport, language, t } = this.#context;
     const { panel, selection, hidden } = store.state;
-    const page = viewport.page;
-    update(this.#page, page);
-    update(this.#picture, page);
+    update(this.#page, viewport.page);
     update(this.node, { "aria-label": t("canvas") });
     const [chosen, unseen] = [new Set(selection), new Set(hidden)];
     const visible = panel.elements
@@ -100,16 +117,24 @@ export class Canvas {
         this.#drawn.delete(id);
       }
     }
-    for (const { element, index } of visible) this.#drawElement(element, index, chosen.has(element.id));
+    const view = JSON.stringify([viewport.page, language]);
+    for (const { element, index } of visible) this.#drawElement(element, index, chosen.has(element.id), view);
     this.#sort(visible.map(({ element }) => element.id));
-    const only = selection.length === 1 ? panel.elements.find((e) => e.id === selection[0]) : undefined;
-    this.#drawHandles(only && !only.locked && ids.has(only.id) ? viewport.rect(only.box) : null);
+    const open = grasped(store.state);
+    this.#drawHandles(open.length ? viewport.rect(bounds(open.map((e) => e.box))) : null);
+    update(this.#frame, { display: open.length > 1 ? null : "none" });
+    const own = selection.length === 1 ? open[0] : undefined;
+    const points = visible.flatMap(({ element }) => pointNodes(element, viewport.page, element === own));
+    if (points.length || this.#points.firstChild) this.#points.replaceChildren(...points);
     this.#drawOverlay(overlay);
   }
 
-  /** @param {PanelElement} element @param {number} index @param {boolean} selected */
-  #drawElement(element, index, selected) {
+  /** @param {PanelElement} element @param {number} index @param {boolean} selected @param {string} view */
+  #drawElement(element, index, selected, view) {
     const drawn = this.#drawn.get(element.id) ?? this.#make(element.id);
+    const seen = [element, index, selected, view];
+    if (seen.every((value, n) => value === drawn.seen[n])) return;
+    drawn.seen = seen;
     const { viewport, t } = this.#context;
     const rect = viewport.rect(element.box);
     const color = elementColor(index);
@@ -154,7 +179,7 @@ export class Canvas {
     const label = svg("text", { x: 6, y: 13, class: "ranni-label" });
     const clip = svg("svg", { class: "ranni-clip" }, back, label);
     const node = svg("g", { role: "option", tabindex: 0, "data-id": id }, box, clip, ring);
-    const drawn = { node, box, ring, clip, back, label };
+    const drawn = { node, box, ring, clip, back, label, seen: [] };
     this.#drawn.set(id, drawn);
     this.#boxes.append(node);
     return drawn;
@@ -177,7 +202,8 @@ export class Canvas {
 
   /** @param {{x: number, y: number, width: number, height: number} | null} rect */
   #drawHandles(rect) {
-    if (!this.#handles.childNodes.length) {
+    if (!this.#handles.firstChild) {
+      this.#handles.append(this.#frame);
       for (const handle of HANDLES) {
         const visible = svg("rect", { class: "ranni-handle", width: 9, height: 9, rx: 2 });
         const area = svg("rect", { class: "ranni-grip", width: 22, height: 22 });
@@ -188,7 +214,8 @@ export class Canvas {
     }
     update(this.#handles, { display: rect ? null : "none" });
     if (!rect) return;
-    for (const node of /** @type {Iterable<SVGGElement>} */ (this.#handles.children)) {
+    update(this.#frame, rect);
+    for (const node of /** @type {NodeListOf<SVGGElement>} */ (this.#handles.querySelectorAll("g"))) {
       const handle = /** @type {string} */ (node.dataset.handle);
       const along = (/** @type {string} */ low, /** @type {string} */ high) =>
         handle.includes(low) ? 0 : handle.includes(high) ? 1 : 0.5;
@@ -210,23 +237,10 @@ export class Canvas {
   #drawOverlay({ guides, marquee }) {
     const { viewport } = this.#context;
     const { x, y, width, height } = viewport.page;
-    const lines = guides.map(({ axis, at }) =>
-      axis === "x"
-        ? svg("line", {
-            class: "ranni-guide",
-            x1: x + at * width,
-            x2: x + at * width,
-            y1: y,
-            y2: y + height,
-          })
-        : svg("line", {
-            class: "ranni-guide",
-            x1: x,
-            x2: x + width,
-            y1: y + at * height,
-            y2: y + at * height,
-          }),
-    );
+    const lines = guides.map(({ axis, at }) => {
+      const d = axis === "x" ? `M${x + at * width} ${y}v${height}` : `M${x} ${y + at * height}h${width}`;
+      return svg("path", { class: "ranni-guide", d });
+    });
     const area = marquee ? [svg("rect", { class: "ranni-marquee", ...viewport.rect(marquee) })] : [];
     this.#overlay.replaceChildren(...this.#grid(), ...lines, ...area);
   }

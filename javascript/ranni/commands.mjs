@@ -13,12 +13,11 @@
 
 import { DEFAULTS, EMPTY_PANEL, MAX_ELEMENTS, elementFault, freshId, panelFault } from "./document.mjs";
 import {
-  LEAST,
   aligned,
   allowedShift,
   bounds,
-  clamp,
   distributed,
+  followed,
   freeBox,
   moved,
   resized,
@@ -84,15 +83,12 @@ function placed(element, to) {
   const from = element.box;
   if (element.locked || SIDES.every((side) => Math.abs(from[side] - to[side]) < 1e-9)) return element;
   const { mask: _, ...rest } = element;
-  /** @type {(value: number, low: number, high: number, newLow: number, newHigh: number) => number} */
-  const follow = (v, low, high, newLow, newHigh) =>
-    clamp(newLow + ((v - low) / (high - low)) * (newHigh - newLow), 0, 1);
   const point = (/** @type {any} */ p) =>
     typeof p?.x === "number" && typeof p?.y === "number"
       ? Object.freeze({
           ...p,
-          x: follow(p.x, from.x0, from.x1, to.x0, to.x1),
-          y: follow(p.y, from.y0, from.y1, to.y0, to.y1),
+          x: followed(p.x, from.x0, from.x1, to.x0, to.x1),
+          y: followed(p.y, from.y0, from.y1, to.y0, to.y1),
         })
       : p;
   const points = Array.isArray(rest.keypoints) ? { keypoints: Object.freeze(rest.keypoints.map(point)) } : {};
@@ -104,6 +100,11 @@ function placed(element, to) {
 /** @param {Readonly<Record<string, any>>} item @param {string} id @returns {Element} */
 function withId({ id: _, ...item }, id) {
   return /** @type {Element} */ (Object.freeze({ id, ...item }));
+}
+
+/** The chosen elements that are seen and open: those that handles are drawn around. @param {State} state */
+export function grasped(state) {
+  return openElements(state, state.selection).filter((e) => !state.hidden.includes(e.id));
 }
 
 /** @param {State} state @param {readonly string[]} ids */
@@ -204,7 +205,7 @@ export function resize(ids, dx, dy) {
   return (state) => {
     const boxes = openElements(state, ids).map((e) => [
       e.id,
-      resized(e.box, "se", e.box.x1 + dx, e.box.y1 + dy, LEAST),
+      resized(e.box, "se", e.box.x1 + dx, e.box.y1 + dy),
     ]);
     return place(new Map(/** @type {[string, Box][]} */ (boxes)))(state);
   };

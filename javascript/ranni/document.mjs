@@ -26,6 +26,9 @@ export const EMPTY_PANEL = Object.freeze({ version: 1, elements: Object.freeze([
 export const DEFAULTS = Object.freeze({
   negative: "",
   colors: Object.freeze([]),
+  keypoints: Object.freeze([]),
+  lora: Object.freeze([]),
+  mask: null,
   weight: 1,
   base_ratio: null,
   start: 0,
@@ -67,6 +70,33 @@ function colors(value) {
   return value.length <= MAX_COLORS ? null : fault("many_colors", MAX_COLORS);
 }
 
+/** @param {any} value @param {number} most */
+const isName = (value, most) =>
+  typeof value === "string" && value && [...value].length <= most && isUnicode(value);
+
+/**
+ * A list of named records that all pass `check`.
+ * @param {string} code @param {number} most characters of a name @param {(item: any) => any} check
+ */
+const records = (code, most, check) => (/** @type {any} */ value) =>
+  Array.isArray(value) && value.every((item) => isObject(item) && isName(item.name, most) && !check(item))
+    ? null
+    : fault(code);
+
+/** @param {any} value */
+function mask(value) {
+  const { width, height, runs } = /** @type {any} */ (isObject(value) ? value : {});
+  const isWhole = (/** @type {any} */ n, low = 0, high = 2 ** 24) =>
+    Number.isInteger(n) && n >= low && n <= high;
+  const isRight =
+    [width, height].every((side) => isWhole(side, 1, 4096)) &&
+    Array.isArray(runs) &&
+    runs.every((run) => isWhole(run)) &&
+    runs.reduce((sum, run) => sum + run, 0) === width * height &&
+    runs.some((run, index) => index % 2 && run);
+  return isRight ? null : fault("mask");
+}
+
 /**
  * Maps, since a document may have a field named `__proto__`.
  * @typedef {Map<string, (value: any) => Fault | null>} Checks
@@ -78,6 +108,9 @@ const ELEMENT_CHECKS = new Map(
     description: (/** @type {any} */ value) => text(value) ?? (value.trim() ? null : fault("description")),
     negative: text,
     colors,
+    keypoints: records("keypoints", 64, ({ x, y }) => number(0, 1)(x) ?? number(0, 1)(y)),
+    lora: records("lora", 256, ({ weight = 1 }) => number(-10, 10)(weight)),
+    mask: optional(mask),
     weight: number(0, 10),
     base_ratio: optional(number(0, 1)),
     start: number(0, 1),
@@ -158,6 +191,7 @@ function readElements(value, path, problems) {
   const items = value.slice(0, MAX_ELEMENTS);
   const given = new Set(items.map((item) => item?.id));
   const used = new Set();
+  /** @type {Element[]} */
   const elements = [];
   for (const [index, item] of items.entries()) {
     const element = readElement(item, `${path}[${index}]`, problems);
@@ -170,7 +204,7 @@ function readElements(value, path, problems) {
       id = freshId(new Set([...used, ...given]));
     }
     used.add(id);
-    elements.push(Object.freeze({ ...element, id }));
+    elements.push(/** @type {Element} */ (Object.freeze({ ...element, id })));
   }
   return Object.freeze(elements);
 }
@@ -191,6 +225,7 @@ function readElement(item, path, problems) {
   const place = item.box ?? (isObject(item.mask) ? { x0: 0, y0: 0, x1: 1, y1: 1 } : null);
   const found = readBox(place, `${path}.box`, problems);
   if (found === null) return null;
+  /** @type {Record<string, any>} */
   const element = { ...item, box: found };
   mend(element, `${path}.`, (name, value) => ELEMENT_CHECKS.get(name)?.(value) ?? null, problems);
   if (fieldOf(element, "start") >= fieldOf(element, "end")) {
@@ -248,7 +283,25 @@ function mended(value, { code, args }) {
       .replace(/[\ud800-\udfff]/gu, "\ufffd");
   if (code === "colors" && Array.isArray(value))
     return Object.freeze(value.filter((c) => !colors([c])).slice(0, MAX_COLORS));
+  if ((code === "lora" || code === "keypoints") && Array.isArray(value))
+    return Object.freeze(value.map(bounded).filter((item) => !ELEMENT_CHECKS.get(code)?.([item])));
   return code === "many_colors" ? Object.freeze(value.slice(0, MAX_COLORS)) : undefined;
+}
+
+/** @type {ReadonlyMap<string, [number, number]>} */
+const LIMITS = new Map([
+  ["weight", [-10, 10]],
+  ["x", [0, 1]],
+  ["y", [0, 1]],
+]);
+
+/** A record with its numbers within their limits. @param {any} item */
+function bounded(item) {
+  const within = (/** @type {[string, any]} */ [name, value]) => {
+    const limits = LIMITS.get(name);
+    return [name, limits && typeof value === "number" ? clamp(value, ...limits) : value];
+  };
+  return Object.freeze(Object.fromEntries(Object.entries(item ?? {}).map(within)));
 }
 
 /** @param {any} document @param {Problem[]} problems @returns {any} */

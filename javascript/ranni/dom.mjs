@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => void)>} Attributes
+ * @typedef {Record<string, string | number | boolean | null | undefined | ((event: any) => unknown)>} Attributes
  */
 
 /**
@@ -18,6 +18,10 @@ export function html(name, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+/** @param {string} label @param {(event: MouseEvent) => unknown} click @param {string} [kind] */
+export const button = (label, click, kind = "button") =>
+  html("button", { type: "button", class: `ranni-${kind}`, click }, label);
 
 /**
  * An SVG element.

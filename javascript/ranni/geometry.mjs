@@ -83,15 +83,50 @@ export function moved(b, dx, dy) {
 }
 
 /**
- * The box with the edges of `handle` brought to (x, y), cut to the canvas and never thinner than `least`.
- * @param {Box} b @param {Handle} handle @param {number} x @param {number} y @returns {Box}
+ * A place that keeps its share of the way from `low` to `high` when these become others.
+ * @param {number} v @param {number} low @param {number} high @param {number} newLow @param {number} newHigh
  */
-export function resized(b, handle, x, y, least = LEAST) {
-  let { x0, y0, x1, y1 } = b;
-  if (handle.includes("w")) x0 = clamp(x, 0, Math.max(0, x1 - least));
-  if (handle.includes("e")) x1 = clamp(x, Math.min(1, x0 + least), 1);
-  if (handle.includes("n")) y0 = clamp(y, 0, Math.max(0, y1 - least));
-  if (handle.includes("s")) y1 = clamp(y, Math.min(1, y0 + least), 1);
+export function followed(v, low, high, newLow, newHigh) {
+  return clamp(newLow + ((v - low) / (high - low)) * (newHigh - newLow), 0, 1);
+}
+
+/** The box as part of what was `from` and becomes `to`. @param {Box} b @param {Box} from @param {Box} to */
+export function scaled(b, from, to) {
+  const x = (/** @type {number} */ v) => followed(v, from.x0, from.x1, to.x0, to.x1);
+  const y = (/** @type {number} */ v) => followed(v, from.y0, from.y1, to.y0, to.y1);
+  return box(x(b.x0), y(b.y0), x(b.x1), y(b.y1));
+}
+
+/**
+ * The box with the edges of `handle` brought to (x, y), cut to the canvas and never thinner than `least`
+ * across or down. With `keep` its proportions stay, with `center` its center.
+ * @param {Box} b @param {Handle} handle @param {number} x @param {number} y
+ * @param {{least?: readonly [number, number], keep?: boolean, center?: boolean}} [how] @returns {Box}
+ */
+export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false, center = false } = {}) {
+  /** @type {[string, string, number, number, number][]} */
+  const sides = [
+    ["w", "e", b.x0, b.x1, x],
+    ["n", "s", b.y0, b.y1, y],
+  ];
+  // Each axis is stretched about a place that stays, within what is neither too thin nor off the canvas.
+  const axes = sides.map(([low, high, from, to, at], axis) => {
+    const edge = handle.includes(low) ? from : handle.includes(high) ? to : null;
+    const fixed = edge === null || center ? (from + to) / 2 : edge === from ? to : from;
+    const room = (/** @type {number} */ e) =>
+      (e < fixed ? fixed : e > fixed ? 1 - fixed : 1) / Math.abs(e - fixed);
+    const by = edge === null ? -Infinity : (at - fixed) / (edge - fixed);
+    return { from, to, fixed, by, least: least[axis] / (to - from), most: Math.min(room(from), room(to)) };
+  });
+  const common = clamp(
+    Math.max(...axes.map((axis) => axis.by)),
+    Math.max(...axes.map((axis) => axis.least)),
+    Math.min(...axes.map((axis) => axis.most)),
+  );
+  const [x0, x1, y0, y1] = axes.flatMap(({ from, to, fixed, by, ...limits }) => {
+    const scale = keep ? common : by === -Infinity ? 1 : clamp(by, limits.least, limits.most);
+    return [from, to].map((e) => clamp(fixed + (e - fixed) * scale, 0, 1));
+  });
   return box(x0, y0, x1, y1);
 }
 
@@ -240,8 +275,8 @@ export function freeBox(others, width = 0.3, height = 0.3, steps = 10) {
   return best.b;
 }
 
-/** @param {Box} a @param {Box} b */
-function overlap(a, b) {
+/** The area that two boxes share. @param {Box} a @param {Box} b */
+export function overlap(a, b) {
   const width = Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0);
   const height = Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0);
   return width > 0 && height > 0 ? width * height : 0;

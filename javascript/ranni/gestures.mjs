@@ -1,7 +1,8 @@
 /** What a mouse, a finger or a pen does on the canvas. */
 
-import { add, place, select } from "./commands.mjs";
+import { add, grasped, place, select } from "./commands.mjs";
 import {
+  LEAST,
   allowedShift,
   between,
   bounds,
@@ -10,6 +11,7 @@ import {
   moved,
   nextBelow,
   resized,
+  scaled,
   snap,
   snapLines,
   snapPlaces,
@@ -22,9 +24,9 @@ const SNAP_PX = 6;
  * @typedef {import("./commands.mjs").State} State
  * @typedef {import("./geometry.mjs").Box} Box
  * @typedef {import("./geometry.mjs").Handle} Handle
- * @typedef {{kind: "move" | "resize" | "draw" | "marquee" | "pan", pointer: number, px: number, py: number,
+ * @typedef {{kind: "move" | "resize" | "draw" | "marquee" | "pan" | "point", pointer: number, px: number, py: number,
  *   x: number, y: number, before: State, run: string, began: boolean, handle?: Handle,
- *   click?: string[]}} Gesture
+ *   point?: number, click?: string[]}} Gesture
  *   `click` is what a press without movement selects; `before` the state that every movement starts from.
  */
 
@@ -116,12 +118,20 @@ export class Gestures {
 
   /** What a press at this place begins. @param {PointerEvent} event @param {Gesture} gesture */
   #choose(event, gesture) {
-    const { store } = this.#context;
+    const { store, keypoints } = this.#context;
     const { selection } = store.state;
-    const grip = /** @type {Element} */ (event.target).closest("[data-handle]");
-    if (grip) {
+    const grip = /** @type {SVGElement | null} */ (
+      /** @type {Element} */ (event.target).closest("[data-handle], [data-point]")
+    );
+    const { handle, point } = grip?.dataset ?? {};
+    if (handle) {
       gesture.kind = "resize";
-      gesture.handle = /** @type {any} */ (grip).dataset.handle;
+      gesture.handle = /** @type {Handle} */ (handle);
+      return;
+    }
+    if (point || keypoints.placing) {
+      gesture.kind = "point";
+      gesture.point = point ? Number(point) : keypoints.put(gesture.x, gesture.y, gesture.run);
       return;
     }
     const found = hits(this.#visible(), gesture.x, gesture.y);
@@ -164,13 +174,16 @@ export class Gestures {
     else {
       const [x, y] = viewport.toCanvas(px, py);
       const snaps = this.#context.options.snap && !(event.ctrlKey && gesture.kind !== "draw");
-      this.#drag(gesture, x, y, snaps);
+      this.#drag(gesture, x, y, snaps, event);
     }
     this.#context.redraw();
   }
 
-  /** @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps */
-  #drag(gesture, x, y, snaps) {
+  /**
+   * @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps
+   * @param {PointerEvent} event
+   */
+  #drag(gesture, x, y, snaps, event) {
     if (gesture.kind === "marquee") {
       const area = between(gesture.x, gesture.y, x, y, 1e-4);
       this.overlay = { guides: [], marquee: area };
@@ -179,7 +192,8 @@ export class Gestures {
         .map((e) => e.id);
       this.#context.store.apply(select([...gesture.before.selection, ...inside]));
     } else if (gesture.kind === "draw") this.#draw(gesture, x, y, snaps);
-    else if (gesture.kind === "resize") this.#resize(gesture, x, y, snaps);
+    else if (gesture.kind === "resize") this.#resize(gesture, x, y, snaps, event);
+    else if (gesture.kind === "point") this.#context.keypoints.move(Number(gesture.point), x, y, gesture.run);
     else this.#shift(gesture, x - gesture.x, y - gesture.y, snaps);
   }
 
@@ -217,20 +231,30 @@ export class Gestures {
     this.#context.store.apply(() => add(this.#context.t("new_element"), box)(gesture.before), gesture.run);
   }
 
-  /** @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps */
-  #resize(gesture, x, y, snaps) {
-    const { panel, selection } = gesture.before;
-    const element = panel.elements.find((e) => e.id === selection[0]);
-    if (!element || !gesture.handle) return;
+  /**
+   * What is selected, about the opposite handle: with Alt about its middle, with Shift in its proportions.
+   * @param {Gesture} gesture @param {number} x @param {number} y @param {boolean} snaps
+   * @param {PointerEvent} event
+   */
+  #resize(gesture, x, y, snaps, { shiftKey: keep, altKey: center }) {
+    const open = grasped(gesture.before);
+    if (!open.length || !gesture.handle) return;
     const isAlong = { x: /[ew]/.test(gesture.handle), y: /[ns]/.test(gesture.handle) };
     const { dx, dy, guides } = this.#snapped(
       { x: isAlong.x ? [x] : [], y: isAlong.y ? [y] : [] },
-      selection,
-      snaps,
+      gesture.before.selection,
+      snaps && !keep,
     );
-    const box = resized(element.box, gesture.handle, x + dx, y + dy);
+    const around = bounds(open.map((e) => e.box));
+    // None of them becomes too thin.
+    const least = /** @type {const} */ (["x", "y"]).map((axis) => {
+      const size = (/** @type {Box} */ b) => b[`${axis}1`] - b[`${axis}0`];
+      return Math.min(size(around), (LEAST * size(around)) / Math.min(...open.map((e) => size(e.box))));
+    });
+    const to = resized(around, gesture.handle, x + dx, y + dy, { least: [least[0], least[1]], keep, center });
     this.overlay = { guides, marquee: null };
-    this.#context.store.apply(() => place(new Map([[element.id, box]]))(gesture.before), gesture.run);
+    const boxes = new Map(open.map((e) => [e.id, scaled(e.box, around, to)]));
+    this.#context.store.apply(() => place(boxes)(gesture.before), gesture.run);
   }
 
   /** @param {Gesture} gesture @param {number} dx @param {number} dy @param {boolean} snaps */

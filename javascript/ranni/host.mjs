@@ -1,9 +1,12 @@
-/** The editor in the WebUI: one in each tab, bound to the tab's panel text and to its width and height. */
+/** The editor in a host's page: one in each tab, bound to the tab's panel text, its size, prompt and pictures. */
 
 import { createEditor } from "./editor.mjs";
+import { baseOf, createService } from "./service.mjs";
 import { loadTexts } from "./strings.mjs";
 
-const TABS = Object.freeze(["txt2img", "img2img"]);
+const TABS = Object.freeze(["txt2img", "img2img", "app"]);
+/** The settings whose controls follow a file that is opened. */
+const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end"];
 /** How often the tab is looked at: values that its server sets fire no event. */
 const LOOK_MS = 300;
 
@@ -11,6 +14,12 @@ const LOOK_MS = 300;
 function app() {
   const host = /** @type {any} */ (globalThis);
   return typeof host.gradioApp === "function" ? host.gradioApp() : document;
+}
+
+/** The pictures that are there, apart from those of what is being drawn. @param {string} selector */
+function pictures(selector) {
+  const found = /** @type {NodeListOf<HTMLImageElement>} */ (app().querySelectorAll(selector));
+  return [...found].filter((one) => one.complete && one.naturalWidth && !one.closest(".livePreview"));
 }
 
 /** The language of the host's interface, as far as there is a table for it. */
@@ -25,7 +34,7 @@ class Bound {
   #place;
   #editor;
   /** The text as it was last read or written. @type {string | null} */ #known = null;
-  #sizeKnown = "";
+  /** What was last seen of the size and the prompt. */ #seen = "";
   #language = language();
 
   /** @param {string} tab @param {HTMLElement} place */
@@ -35,7 +44,17 @@ class Bound {
     this.#editor = createEditor(place, {
       onChange: (panel) => this.#write(panel),
       language: this.#language,
+      service: createService(baseOf(import.meta.url)),
+      prompt: () => this.#field("prompt")?.value ?? "",
+      planner: () => this.#planner(),
+      told: (guidance, prompt, negative) => {
+        for (const name of SETTINGS) this.#set(name, guidance?.[name]);
+        this.#fill("prompt", prompt);
+        this.#fill("neg_prompt", negative);
+      },
     });
+    // For other scripts of the page, and for who tries things out in the browser's console.
+    /** @type {any} */ (place).ranniEditor = this.#editor;
     this.look();
   }
 
@@ -43,10 +62,39 @@ class Bound {
     return this.#place.isConnected && this.#place.querySelector(".ranni-editor") !== null;
   }
 
+  /** @param {string} name @param {string} [before] @returns {HTMLTextAreaElement | null} */
+  #field(name, before = "") {
+    return app().querySelector(`#${before}${this.#tab}_${name} textarea`);
+  }
+
   #text() {
-    return /** @type {HTMLTextAreaElement | null} */ (
-      app().querySelector(`#script_${this.#tab}_ranni_panel textarea`)
-    );
+    return this.#field("ranni_panel", "script_");
+  }
+
+  #planner() {
+    const chosen = app().querySelector(`#script_${this.#tab}_ranni_planner input[type=radio]:checked`);
+    return /** @type {HTMLInputElement | null} */ (chosen)?.value ?? "none";
+  }
+
+  /** Say it where nothing is said yet. @param {string} name @param {string | null} text */
+  #fill(name, text) {
+    const area = this.#field(name);
+    if (area && text && !area.value.trim()) this.#type(area, text);
+  }
+
+  /** @param {string} name @param {any} value */
+  #set(name, value) {
+    const of = `#script_${this.#tab}_ranni_${name} input, #${this.#tab}_${name} input`;
+    for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (app().querySelectorAll(of))) {
+      if (input.type === "number" && typeof value === "number") this.#type(input, String(value));
+      else if (input.type === "radio" && input.value === value) input.click();
+    }
+  }
+
+  /** @param {HTMLTextAreaElement | HTMLInputElement} area @param {string} text */
+  #type(area, text) {
+    area.value = text;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   /** @param {import("./document.mjs").Panel} panel */
@@ -55,8 +103,7 @@ class Bound {
     if (!area) return;
     const isNothing = Object.keys(panel).length === 2 && panel.elements.length === 0;
     this.#known = isNothing ? "" : JSON.stringify(panel, null, 2);
-    area.value = this.#known;
-    area.dispatchEvent(new Event("input", { bubbles: true }));
+    this.#type(area, this.#known);
   }
 
   /** Follow what has changed in the tab since the last look. */
@@ -70,15 +117,29 @@ class Bound {
       const input = app().querySelector(`#${this.#tab}_${side} input[type=number]`);
       return Number(/** @type {HTMLInputElement | null} */ (input)?.value);
     });
-    if (width > 0 && height > 0 && this.#sizeKnown !== `${width}x${height}`) {
-      this.#sizeKnown = `${width}x${height}`;
+    // What is advised depends on the prompt: it is drawn anew.
+    const seen = JSON.stringify([width, height, this.#field("prompt")?.value]);
+    if (width > 0 && height > 0 && this.#seen !== seen) {
+      this.#seen = seen;
       this.#editor.setAspect(width, height);
     }
+    const result = this.#result(width / height);
+    // While a picture is drawn there may be none.
+    if (result) this.#editor.setResult(result);
+    this.#editor.setInput(pictures(`#${this.#tab}_image img`)[0]?.src ?? null);
     if (this.#language !== language()) {
       const code = language();
       this.#language = code;
       void loadTexts(code).then(() => this.#editor.setLanguage(code));
     }
+  }
+
+  /** The first picture of the tab's gallery, or the first that is no sheet of several. @param {number} aspect */
+  #result(aspect) {
+    const found = pictures(`#${this.#tab}_gallery img`);
+    const isWhole = (/** @type {HTMLImageElement} */ one) =>
+      Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02;
+    return (found.find(isWhole) ?? found[0])?.src ?? null;
   }
 
   destroy() {

@@ -3,9 +3,11 @@
 import { align, distribute, place, setField, setPanelField } from "./commands.mjs";
 import { MAX_COLORS, MAX_SEED, elementFault, fieldOf, panelFault } from "./document.mjs";
 import { html, setText, update } from "./dom.mjs";
-import { Field } from "./fields.mjs";
+import { Field, ListField } from "./fields.mjs";
 import { LEAST, box as boxOf, rounded } from "./geometry.mjs";
 import { icon } from "./icons.mjs";
+import { Keypoints } from "./keypoints.mjs";
+import { LANGUAGES, text } from "./strings.mjs";
 
 /** @typedef {import("./document.mjs").Element} PanelElement */
 
@@ -32,9 +34,11 @@ export class Inspector {
   #title = html("h3");
   #unit = html("select", { "data-field": "unit", change: () => this.draw() });
   #unitLabel = html("span");
-  #colors = html("div", { class: "ranni-colors" });
-  #colorsLabel = html("span");
-  #colorsSeen = "";
+  #colors;
+  #loras;
+  #mask = html("span");
+  #unmask = html("button", { type: "button", class: "ranni-button", click: () => this.#removeMask() });
+  #warnings = html("ul", { class: "ranni-warnings" });
   /** @type {Map<string, Field>} */ #fields = new Map();
   /** @type {Map<string, Field>} */ #sides = new Map();
   /** @type {Map<string, Field>} */ #panelFields = new Map();
@@ -44,6 +48,27 @@ export class Inspector {
   /** @param {import("./editor.mjs").Context} context */
   constructor(context) {
     this.#context = context;
+    this.keypoints = new Keypoints(context);
+    this.#colors = new ListField(context, {
+      name: "colors",
+      key: "color",
+      most: MAX_COLORS,
+      columns: [{ type: "color" }, { label: "color_name", read: (name) => this.#hexOf(name) }],
+      fresh: (name, old) => (name ? this.#hexOf(name) : (old[old.length - 1] ?? "#808080")),
+    });
+    this.#loras = new ListField(context, {
+      name: "lora",
+      key: "lora_one",
+      columns: [{ member: "name" }, { member: "weight", type: "number", label: "weight" }],
+      fresh: (name) => (name ? { name, weight: 1 } : undefined),
+    });
+    // Without an answer, names are typed.
+    const ask = () =>
+      context.service?.loras().then(
+        (names) => this.#loras.offer(names),
+        () => {},
+      );
+    this.#loras.node.addEventListener("focusin", ask, { once: true });
     const { store, t } = context;
     const shared = { t, sealed: () => this.#sealed() };
     for (const options of FIELDS) {
@@ -99,19 +124,22 @@ export class Inspector {
     this.parts = {
       panel: html("div", {}, ...[...this.#panelFields.values()].map((f) => f.node)),
       arrange: html("div", { class: "ranni-group ranni-arrange", role: "group" }, ...this.#arrange.values()),
-      words: html("div", {}, field("description"), field("negative")),
+      words: html("div", {}, field("description"), this.#warnings, field("negative")),
       box: html(
         "div",
         { class: "ranni-numbers ranni-place" },
         ...[...this.#sides.values()].map((f) => f.node),
         html("label", { class: "ranni-field" }, this.#unitLabel, this.#unit),
       ),
-      colors: html("div", { class: "ranni-field" }, this.#colorsLabel, this.#colors),
+      colors: this.#colors.node,
       numbers: html(
         "div",
         { class: "ranni-numbers" },
         ...["weight", "base_ratio", "seed", "start", "end"].map(field),
       ),
+      loras: this.#loras.node,
+      keypoints: this.keypoints.node,
+      mask: html("div", { class: "ranni-buttons" }, this.#mask, this.#unmask),
     };
     this.node.append(this.#title, ...Object.values(this.parts));
   }
@@ -133,6 +161,14 @@ export class Inspector {
     this.#context.store.seal();
   }
 
+  /** Only where things lie, while they are dragged. */
+  drawSides() {
+    const chosen = this.#chosen();
+    if (chosen.length !== 1) return;
+    for (const [side, field] of this.#sides)
+      field.draw(this.#inUnit(side, this.#side(chosen[0], side)), false, Boolean(chosen[0].locked));
+  }
+
   draw() {
     const { t, size } = this.#context;
     const { panel } = this.#context.store.state;
@@ -144,12 +180,14 @@ export class Inspector {
       one ? t("one", panel.elements.indexOf(chosen[0]) + 1) : some ? t("several", chosen.length) : t("whole"),
     );
     parts.panel.hidden = some;
-    for (const part of [parts.words, parts.colors, parts.numbers]) part.hidden = !some;
+    for (const part of [parts.words, parts.colors, parts.numbers, parts.loras]) part.hidden = !some;
     parts.box.hidden = !one;
     parts.arrange.hidden = chosen.length < 2;
     for (const [name, field] of this.#panelFields) field.draw(panel[name] ?? "", false, false);
-    if (!some) return;
     const open = chosen.some((e) => !e.locked);
+    this.keypoints.draw(one ? chosen[0] : null, open);
+    this.#drawAdvice(one ? chosen[0] : null, open);
+    if (!some) return;
     for (const [name, field] of this.#fields) {
       const values = chosen.map((e) => (name === "description" ? e.description : fieldOf(e, name)));
       field.draw(
@@ -165,12 +203,41 @@ export class Inspector {
         disabled: name.startsWith("distribute") && chosen.length < 3,
       });
     }
-    this.#drawColors(chosen, open);
-    if (!one) return;
+    this.#colors.offer(t("color_names").split(" "));
+    this.#colors.draw(chosen, open);
+    this.#loras.draw(chosen, open);
     setText(this.#unitLabel, t("unit"));
     update(this.#unit, { hidden: !size });
-    for (const [side, field] of this.#sides)
-      field.draw(this.#inUnit(side, this.#side(chosen[0], side)), false, !open);
+    this.drawSides();
+  }
+
+  /** What there is to know of one element. @param {PanelElement | null} one @param {boolean} open */
+  #drawAdvice(one, open) {
+    const { t, warnings } = this.#context;
+    const { mask, id, description } = one ?? /** @type {any} */ ({ id: "", description: "" });
+    this.#fields.get("description")?.aside(warnings.tokens(description), t("tokens"));
+    this.#warnings.replaceChildren(...warnings.of(id).map((word) => html("li", { dir: "auto" }, word)));
+    if (this.parts) this.parts.mask.hidden = !mask;
+    if (mask) setText(this.#mask, t("mask_size", mask.width, mask.height));
+    setText(this.#unmask, t("remove_mask"));
+    this.#unmask.disabled = !open;
+  }
+
+  #removeMask() {
+    const { store, canvas } = this.#context;
+    store.apply(setField(store.state.selection, "mask", null));
+    canvas.focus(store.state.selection[0]);
+  }
+
+  /** What `#rrggbb` a color's name, or another way to write it, stands for. @param {string} name */
+  #hexOf(name) {
+    const word = name.trim().toLowerCase();
+    const index = this.#context.t("color_names").split(" ").indexOf(word);
+    const color = text(LANGUAGES[0], "color_names").split(" ")[index] ?? word;
+    const paint = html("canvas").getContext("2d");
+    if (!paint || !CSS.supports("color", color)) return undefined;
+    paint.fillStyle = color;
+    return String(paint.fillStyle);
   }
 
   /**
@@ -228,74 +295,5 @@ export class Inspector {
       height: () => boxOf(box.x0, box.y0, box.x1, Math.min(1, rounded(box.y0 + to))),
     }[side];
     if (changed) this.#context.store.apply(place(new Map([[id, changed()]])), `field ${side}`);
-  }
-
-  /** @param {PanelElement[]} chosen @param {boolean} open */
-  #drawColors(chosen, open) {
-    const { t, language } = this.#context;
-    setText(this.#colorsLabel, t("colors"));
-    const colors = /** @type {string[]} */ (fieldOf(chosen[0], "colors"));
-    const seen = JSON.stringify([colors.length, chosen.map((e) => e.id), open, language]);
-    if (seen !== this.#colorsSeen) {
-      this.#colorsSeen = seen;
-      const nodes = colors.flatMap((_, index) => this.#colorNodes(index, open));
-      if (colors.length < MAX_COLORS) {
-        const click = () => this.#setColors((old) => [...old, old[old.length - 1] ?? "#808080"]);
-        nodes.push(
-          html(
-            "button",
-            {
-              type: "button",
-              class: "ranni-tool",
-              title: t("add_color"),
-              "aria-label": t("add_color"),
-              disabled: !open,
-              click,
-            },
-            icon("add"),
-          ),
-        );
-      }
-      this.#colors.replaceChildren(...nodes);
-    }
-    for (const [index, input] of this.#colors.querySelectorAll("input").entries()) {
-      if (input.value !== colors[index]) input.value = colors[index];
-    }
-  }
-
-  /** @param {number} index @param {boolean} open @returns {HTMLElement[]} */
-  #colorNodes(index, open) {
-    const { t } = this.#context;
-    const input = html("input", {
-      type: "color",
-      "data-field": `color_${index}`,
-      "aria-label": t("color", index + 1),
-      disabled: !open,
-      input: (event) =>
-        this.#setColors((old) => old.map((c, n) => (n === index ? event.target.value : c)), "field colors"),
-      change: () => this.#sealed(),
-    });
-    const label = t("remove_color", index + 1);
-    const click = () => this.#setColors((old) => old.filter((_, n) => n !== index));
-    const remove = html(
-      "button",
-      {
-        type: "button",
-        class: "ranni-tool ranni-tiny",
-        title: label,
-        "aria-label": label,
-        disabled: !open,
-        click,
-      },
-      icon("close"),
-    );
-    return [html("span", { class: "ranni-color" }, input, remove)];
-  }
-
-  /** @param {(colors: string[]) => string[]} change @param {string | null} [run] */
-  #setColors(change, run = null) {
-    const { store } = this.#context;
-    const colors = change([...fieldOf(this.#chosen()[0], "colors")]);
-    store.apply(setField(store.state.selection, "colors", colors), run);
   }
 }

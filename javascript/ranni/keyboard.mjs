@@ -5,12 +5,17 @@ import { read } from "./document.mjs";
 import { isField } from "./dom.mjs";
 
 /** How far an arrow key moves, as a share of the canvas; ten times as far with Shift. */
-const NUDGE = 0.005;
+export const NUDGE = 0.005;
 /** A pause after which the next arrow key is a step of its own. */
 const PAUSE_MS = 1000;
 
 /** @type {Readonly<Record<string, [number, number]>>} */
-const ARROWS = Object.freeze({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
+export const ARROWS = Object.freeze({
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+});
 
 export class Keyboard {
   #context;
@@ -124,7 +129,12 @@ export class Keyboard {
   /** @param {KeyboardEvent} event */
   #escape(event) {
     const { store } = this.#context;
-    if (this.#gestures.cancel() || store.apply(select([]))) {
+    const { keypoints } = this.#context;
+    if (
+      this.#gestures.cancel() ||
+      (keypoints.placing && (keypoints.toggle(), true)) ||
+      store.apply(select([]))
+    ) {
       event.preventDefault();
       event.stopPropagation();
       this.#context.canvas.focus();
@@ -136,9 +146,10 @@ export class Keyboard {
     const { store } = this.#context;
     const step = NUDGE * (event.shiftKey ? 10 : 1);
     const command = event.altKey ? resize : move;
-    store.apply(command(store.state.selection, x * step, y * step), event.altKey ? "resize" : "nudge");
+    const run = event.altKey ? "resize" : "nudge";
+    store.apply(command(store.state.selection, x * step, y * step), run);
     clearTimeout(this.#pause);
-    this.#pause = window.setTimeout(() => store.seal(), PAUSE_MS);
+    this.#pause = window.setTimeout(() => store.seal(run), PAUSE_MS);
   }
 
   /** Whether the clipboard is ours now. */

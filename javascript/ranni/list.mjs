@@ -8,7 +8,7 @@ import { icon } from "./icons.mjs";
 /**
  * @typedef {import("./document.mjs").Element} PanelElement
  * @typedef {{node: HTMLLIElement, swatch: HTMLElement, name: HTMLButtonElement,
- *   tools: Map<string, HTMLButtonElement>, seen: string}} Row
+ *   mark: HTMLElement, tools: Map<string, HTMLButtonElement>, seen: string}} Row
  */
 
 export class List {
@@ -54,16 +54,19 @@ export class List {
    * @param {boolean} hidden
    */
   #drawRow(row, element, index, chosen, hidden) {
-    const { t, language } = this.#context;
+    const { t, language, warnings } = this.#context;
+    const advice = warnings.of(element.id).join("\n");
     const locked = Boolean(element.locked);
     const name = shortened(element.description);
-    const seen = JSON.stringify([name, index, chosen, hidden, locked, element.colors, language]);
+    const seen = JSON.stringify([name, index, chosen, hidden, locked, advice, language]);
     if (row.seen === seen) return;
     row.seen = seen;
     update(row.node, { class: chosen ? "ranni-row ranni-chosen" : "ranni-row" });
     row.node.classList.toggle("ranni-unseen", hidden);
     setText(row.name, name);
     update(row.name, { "aria-pressed": String(chosen), title: name });
+    update(row.mark, { title: advice, "aria-label": advice });
+    row.mark.hidden = !advice;
     setText(row.swatch, String(index + 1));
     row.swatch.style.borderColor = elementColor(index);
     for (const [tool, button] of row.tools) {
@@ -107,8 +110,9 @@ export class List {
         html("button", { type: "button", class: "ranni-tool", "data-tool": tool, click }),
       ]),
     );
-    const node = html("li", { "data-id": id }, swatch, name, ...tools.values());
-    const row = { node, swatch, name, tools, seen: "" };
+    const mark = html("span", { class: "ranni-mark", role: "img" }, "!");
+    const node = html("li", { "data-id": id }, swatch, name, mark, ...tools.values());
+    const row = { node, swatch, name, mark, tools, seen: "" };
     this.#rows.set(id, row);
     return row;
   }

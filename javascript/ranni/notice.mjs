@@ -5,7 +5,7 @@ import { html } from "./dom.mjs";
 const SHOWN = 5;
 
 /**
- * @typedef {"mended" | "unreadable" | "pasted"} About What the problems are about, and the key of its text.
+ * @typedef {"mended" | "unreadable" | "pasted" | "opened"} About What the problems are about, and the key of its text.
  */
 
 export class Notice {

@@ -50,9 +50,12 @@ export class Store {
     return true;
   }
 
-  /** End the present run: the next command is a step of its own. */
-  seal() {
-    this.#run = null;
+  /**
+   * End the present run, or only the one of this name: the next command is a step of its own.
+   * @param {string | null} [run]
+   */
+  seal(run = this.#run) {
+    if (run === this.#run) this.#run = null;
   }
 
   /** Take back the present run as if it had not begun. @param {string} run */

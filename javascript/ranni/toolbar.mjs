@@ -1,7 +1,7 @@
 /** The buttons above the canvas. */
 
 import { add, duplicate, remove, reorder } from "./commands.mjs";
-import { html, update } from "./dom.mjs";
+import { button, html, update } from "./dom.mjs";
 import { icon } from "./icons.mjs";
 
 export class Toolbar {
@@ -43,13 +43,11 @@ export class Toolbar {
       action();
       this.#context.redraw();
     };
-    const button = html(
-      "button",
-      { type: "button", class: "ranni-tool", "data-tool": name, click },
-      icon(name),
-    );
-    this.#buttons.set(name, button);
-    return button;
+    const made = button("", click, "tool");
+    update(made, { "data-tool": name });
+    made.append(icon(name));
+    this.#buttons.set(name, made);
+    return made;
   }
 
   draw() {
@@ -68,11 +66,11 @@ export class Toolbar {
       fit: viewport.zoom <= 1,
     };
     update(this.node, { "aria-label": t("tools") });
-    for (const [name, button] of this.#buttons) {
+    for (const [name, node] of this.#buttons) {
       const pressed = name === "snap" || name === "grid" ? String(options[name]) : null;
-      update(button, { title: t(name), "aria-label": t(name), "aria-pressed": pressed });
+      update(node, { title: t(name), "aria-label": t(name), "aria-pressed": pressed });
       // A button that loses the focus by being disabled would throw the keyboard user out.
-      update(button, { "aria-disabled": disabled[name] ? "true" : null });
+      update(node, { "aria-disabled": disabled[name] ? "true" : null });
     }
   }
 }

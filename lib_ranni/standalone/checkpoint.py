@@ -17,6 +17,7 @@ from lib_ranni.guidance.panel_control import PanelConditioner, make_conditioner
 from lib_ranni.guidance.panel_files import conditioner_tensors, read_conditioner
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
+from lib_ranni.standalone.loras import WornLoras
 from lib_ranni.standalone.requests import Request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ class Defaults(msgspec.Struct, frozen=True):
     sampler: str = "dpmpp-2m-karras"
     base_ratio: float = 0.2
     feather: float = 0.0
-    mode: Literal["attention", "latent", "panel"] = "attention"
+    mode: Literal["attention", "latent"] = "attention"
     control: float = 0.6
     """Panel control's scale where it is on; `control_start` and `control_stop` are its timesteps."""
     control_start: float = 1000.0
@@ -64,7 +65,10 @@ class Defaults(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded model. `scheduler` is the configuration its samplers start from."""
+    """A loaded model. `scheduler` is the configuration its samplers start from.
+
+    `worn` is what LoRAs add to the UNet's weights at present; whoever runs the UNet says first what that is.
+    """
 
     path: Path
     kind: Kind
@@ -74,10 +78,16 @@ class Checkpoint:
     scheduler: dict[str, Any]
     defaults: Defaults = field(default_factory=Defaults)
     conditioner: PanelConditioner | None = None
+    worn: WornLoras = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "worn", WornLoras(self.unet))
 
     def with_conditioner(self, path: Path) -> Checkpoint:
         """The same checkpoint with the panel conditioner of a file. Raises `ModelError`."""
-        return dataclasses.replace(self, conditioner=read_conditioner(path.expanduser()).to(self.device))
+        other = dataclasses.replace(self, conditioner=read_conditioner(path.expanduser()).to(self.device))
+        object.__setattr__(other, "worn", self.worn)  # of one UNet there is one record of what it wears
+        return other
 
     @property
     def device(self) -> torch.device:

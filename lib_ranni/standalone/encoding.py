@@ -81,6 +81,11 @@ class Encoder:
         self._zero_empty = zero_empty
         self._cache: dict[tuple[str, bool], Text] = {}
 
+    @property
+    def pairs(self) -> list[tuple[Any, torch.nn.Module]]:
+        """The tokenizers and the text encoders."""
+        return list(self._pairs)
+
     def count(self, prompt: str) -> int:
         """Tokens of a prompt, without start, end and padding."""
         return sum(len(chunk.tokens) for chunk in chunks(prompt, self._pairs[0][0]))

@@ -19,8 +19,10 @@ from lib_ranni.guidance.panel_session import PanelControlSession, PanelLabels
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
+from lib_ranni.panel.timing import acting
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.encoding import Encoder
+from lib_ranni.standalone.few_step import FewSteps
 from lib_ranni.standalone.labels import panel_labels, unheard
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler
@@ -59,12 +61,14 @@ class Engine:
         request = checked(request)
         started = time.perf_counter()
         self.checkpoint.encoder.forget(above=MAX_TEXTS)
+        self.checkpoint.worn.wear(request.loras, self.checkpoint.path)
         sampling = _Sampling(self.checkpoint, request)
         latents = sampling.run(on_step)
         images = self._decode(latents)
         seeds = tuple(request.seed_of(n) for n in range(request.batch))
         seconds = time.perf_counter() - started
-        return Generation(request, images, seeds, seconds, (*_warnings(request), *sampling.notes))
+        warnings = (*_warnings(request), *self.checkpoint.worn.notes, *sampling.warnings)
+        return Generation(request, images, seeds, seconds, warnings)
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae
@@ -89,38 +93,46 @@ class _Sampling:
         self._sessions: list[GuidanceSession | PanelControlSession] = []
         if request.mode == "attention":
             self._sessions.append(GuidanceSession(checkpoint.unet, panels))
-        self.notes: tuple[str, ...] = ()
+        self._few = FewSteps(checkpoint, request) if request.preset else None
+        self.warnings = self._few.warnings if self._few is not None else ()
         if request.control and request.mode != "plain":
             pictures = _labels(checkpoint.encoder, request, panels)
             self._sessions.append(_panel_control(checkpoint, request, pictures))
-            self.notes = _unbound(request, pictures)
-        self._scheduler = make_scheduler(request.sampler, checkpoint.scheduler)
+            self.warnings += _unbound(request, pictures)
         self._conditions: dict[tuple[int, ...], dict[str, Any]] = {}
 
     def run(self, on_step: OnStep | None) -> Tensor:
         """The latents (batch, 4, h, w) of the finished pictures."""
-        request, scheduler = self._request, self._scheduler
-        scheduler.set_timesteps(request.steps, device=self._checkpoint.device)
+        request = self._request
         generators = [torch.Generator("cpu").manual_seed(request.seed_of(n)) for n in range(request.batch)]
         noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
-        latents = noise.to(self._checkpoint.device) * scheduler.init_noise_sigma
-        stochastic = "generator" in inspect.signature(scheduler.step).parameters
-        extra = {"generator": generators} if stochastic else {}
-        total = len(scheduler.timesteps)
+        noise = noise.to(self._checkpoint.device)
         with ExitStack() as opened:
             for session in self._sessions:
                 opened.enter_context(session)
-            for step, timestep in enumerate(scheduler.timesteps):
-                predicted = self._predict(latents, timestep, step / total)
-                latents = scheduler.step(predicted, timestep, latents, **extra).prev_sample
-                if on_step is not None:
-                    on_step(step + 1, total)
+            if self._few is not None:
+                return self._few.run(self._predict, noise, generators, on_step)
+            return self._many_steps(noise, generators, on_step)
+
+    def _many_steps(self, noise: Tensor, generators: list[torch.Generator], on_step: OnStep | None) -> Tensor:
+        """Sampling by one of diffusers' schedulers."""
+        scheduler = make_scheduler(self._request.sampler, self._checkpoint.scheduler)
+        scheduler.set_timesteps(self._request.steps, device=self._checkpoint.device)
+        latents = noise * scheduler.init_noise_sigma
+        stochastic = "generator" in inspect.signature(scheduler.step).parameters
+        extra = {"generator": generators} if stochastic else {}
+        total = len(scheduler.timesteps)
+        for step, timestep in enumerate(scheduler.timesteps):
+            scaled = scheduler.scale_model_input(latents, timestep)
+            predicted = self._predict(scaled, timestep, step / total)
+            latents = scheduler.step(predicted, timestep, latents, **extra).prev_sample
+            if on_step is not None:
+                on_step(step + 1, total)
         return latents
 
-    def _predict(self, latents: Tensor, timestep: Tensor, progress: float) -> Tensor:
+    def _predict(self, scaled: Tensor, timestep: Tensor | float, progress: float) -> Tensor:
         """The guided prediction for each picture, float32; rows of equal text length share a UNet call."""
-        scaled = self._scheduler.scale_model_input(latents, timestep)
-        rows = self._guide.rows(progress, (latents.shape[-2], latents.shape[-1]))
+        rows = self._guide.rows(progress, (scaled.shape[-2], scaled.shape[-1]))
         out: dict[int, Tensor] = {}
         for call in _calls(rows):
             part = [rows[n] for n in call]
@@ -152,7 +164,7 @@ class _Sampling:
 def _panel_texts(encoder: Encoder, request: Request, image: int) -> PanelTexts:
     """A picture's panel, encoded. In plain mode that is one text and no elements."""
     panel = request.panel(image)
-    elements = () if request.mode == "plain" else panel.elements
+    elements = () if request.mode == "plain" else acting(panel, request.start, request.end)
     negative = _negative(request, image)
     own = [_joined(negative, element.negative) if element.negative else None for element in elements]
     return PanelTexts(

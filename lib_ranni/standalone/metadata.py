@@ -12,6 +12,7 @@ from msgspec import Struct
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from lib_ranni.errors import InputError, MetadataError
+from lib_ranni.sampling.presets import preset_named
 from lib_ranni.standalone.requests import Request, from_json, to_json
 
 KEY = "ranni"
@@ -34,12 +35,13 @@ def infotext(request: Request) -> str:
     """The request of one picture in the WebUI's own notation: prompt, negative prompt, settings."""
     settings = {
         "Steps": request.steps,
-        "Sampler": request.sampler,
+        "Sampler": preset_named(request.preset).label if request.preset else request.sampler,
         "CFG scale": f"{request.cfg:g}",
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
         "Ranni mode": request.mode,
         "Ranni base ratio": f"{request.base_ratio:g}",
+        **_few_step(request),
     }
     if request.control and request.mode != "plain":
         control = ("control", "control_start", "control_stop")
@@ -48,6 +50,21 @@ def infotext(request: Request) -> str:
     if request.negative:
         lines.append("Negative prompt: " + " ".join(request.negative.split()))
     return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in settings.items())])
+
+
+def _few_step(request: Request) -> dict[str, str]:
+    """What differs from an ordinary picture: LoRAs, preset, prior. Values hold no commas."""
+    found = {}
+    if request.loras:
+        found["Ranni LoRAs"] = "|".join(f"{lora.name}:{lora.weight:g}" for lora in request.loras)
+    if request.preset:
+        found["Few-step preset"] = request.preset
+    if request.gamma is not None:
+        found["TCD gamma"] = f"{request.gamma:g}"
+    if request.preset and request.prior not in ("", "none"):
+        found["Latent prior"] = request.prior
+        found["Latent prior weight"] = f"{request.prior_weight:g}"
+    return {name: value.replace(",", " ") for name, value in found.items()}
 
 
 def save_png(picture: Image.Image, path: Path, request: Request, index: int = 0) -> None:

@@ -49,10 +49,11 @@ def add_planner_arguments(parser: ArgumentParser) -> None:
 
 def planner_from(args: Namespace) -> Planner:
     """The planner that the arguments describe. Raises `InputError` where they do not suffice."""
-    return make_planner(args.planner, _settings(args))
+    return make_planner(args.planner, settings_from(args))
 
 
-def _settings(args: Namespace) -> Settings:
+def settings_from(args: Namespace) -> Settings:
+    """What planners are made of, by the arguments. Raises `InputError` for what is no address."""
     manner = Manner(args.style, args.asks_again, args.temperature, args.max_tokens)
     server = server_named(args.server, base_url=args.base_url, model=args.llm)
     server = msgspec.structs.replace(server, read_timeout=args.timeout)

@@ -12,8 +12,9 @@ from lib_ranni.guidance.panel_session import Control
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.problems import is_unicode
 from lib_ranni.panel.reading import repair
-from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel, Seed
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Lora, Panel, Seed
 from lib_ranni.panel.writing import to_document
+from lib_ranni.sampling.presets import preset_named
 from lib_ranni.standalone.schedulers import SAMPLERS
 
 REQUEST_VERSION: Literal[1] = 1
@@ -31,9 +32,15 @@ class Request(Struct, frozen=True, kw_only=True):
     `panels` holds one panel for all pictures or one for each. `prompt` is what plain mode draws; empty, each
     panel's own words are. `negative` is added to the panels'. `seed` is the first picture's and the others
     follow by ones, unless `seeds` gives each its own. `width` and `height` are pixels, multiples of 8. `cfg`
-    is the guidance scale, 1 = off. `control` is panel control's scale, 0 = off; it acts at timesteps from
-    `control_start` down to `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in
-    mode `panel` the end of the prompt; empty, the panel's base is the label.
+    is the guidance scale, 1 = off. Elements act from `start` to `end` at most, shares of the steps.
+
+    `loras` change the UNet for the whole picture. `preset` is a few-step recipe, which then samples instead
+    of `sampler`; `gamma` replaces its own. `prior` is the latent prior a preset starts from: none if empty
+    or "none", the checkpoint's with "default", else a file's, by `prior_weight`.
+
+    `control` is panel control's scale, 0 = off; it acts at timesteps from `control_start` down to
+    `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in mode `panel` the end of
+    the prompt; empty, the panel's base is the label.
     """
 
     panels: tuple[Panel, ...]
@@ -43,6 +50,8 @@ class Request(Struct, frozen=True, kw_only=True):
     base_ratio: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.2
     feather: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     overlap: Overlap = "front"
+    start: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    end: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] = 25
     cfg: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
     sampler: str = "ddim"
@@ -52,6 +61,11 @@ class Request(Struct, frozen=True, kw_only=True):
     width: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
     height: Annotated[int, Meta(ge=64, le=MAX_SIDE, multiple_of=8)] = 512
     model: str = ""
+    loras: tuple[Lora, ...] = ()
+    preset: str = ""
+    gamma: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    prior: str = ""
+    prior_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     control: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.0
     control_start: Annotated[float, Meta(ge=0.0, le=1000.0)] = 1000.0
     control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
@@ -109,7 +123,9 @@ def checked(request: Request) -> Request:
         )
     if request.sampler not in SAMPLERS:
         raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
-    for name in ("prompt", "negative", "model", "postfix"):
+    if request.preset and preset_named(request.preset).id != request.preset:
+        raise InputError(f"a request names a preset by its id, {preset_named(request.preset).id}")
+    for name in ("prompt", "negative", "model", "prior", "postfix"):
         if not is_unicode(getattr(request, name)):
             raise InputError(f"the {name} holds half a surrogate pair; give valid Unicode text")
     return request

@@ -10,14 +10,15 @@ from modules import errors
 
 from lib_ranni.errors import RanniError
 from lib_ranni.guidance.weights import Mixing
+from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
+from lib_ranni.service.request import Request
 from lib_ranni.webui import networks
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
-from lib_ranni.webui.pictures import acting, encode_pictures
-from lib_ranni.webui.request import Request
+from lib_ranni.webui.pictures import encode_pictures
 
 _LOG = logging.getLogger("ranni")
 

@@ -45,6 +45,12 @@ def missing(loras: Sequence[Lora]) -> list[str]:
     return [lora.name for lora in loras if lora.name not in host.available_network_aliases]
 
 
+def names() -> tuple[str, ...]:
+    """The names of all that the host has, sorted."""
+    host = _host()
+    return () if host is None else tuple(sorted(host.available_networks, key=str.casefold))
+
+
 class ElementNetworks:
     """The LoRAs of the elements of one pass. They come and go at every step; each file is read once."""
 

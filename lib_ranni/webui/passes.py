@@ -14,11 +14,11 @@ from modules import shared
 from torch import Tensor
 
 from lib_ranni.errors import GuidanceError
+from lib_ranni.service.request import GuidedMode
 from lib_ranni.webui.attention_mode import AttentionMode
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.latent_mode import LatentMode
 from lib_ranni.webui.neighbors import require_own_attention
-from lib_ranni.webui.request import GuidedMode
 from lib_ranni.webui.rows import StepRows
 
 ATTRIBUTE = "_ranni_pass"

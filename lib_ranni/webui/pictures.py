@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lib_ranni.guidance.texts import Text
-from lib_ranni.panel.types import Element, Panel, with_fields
+from lib_ranni.panel.types import Element
 from lib_ranni.webui.encoding import Span, Timeline, encode
 from lib_ranni.webui.networks import ElementNetworks, Loras, split
 
@@ -40,16 +40,6 @@ class _Wanted(NamedTuple):
     words: str
     negative: bool
     loras: Loras
-
-
-def acting(panel: Panel, start: float, end: float) -> tuple[Element, ...]:
-    """The panel's elements, each no longer than from `start` to `end`; those that never act are left out."""
-    kept = []
-    for element in panel.elements:
-        first, last = max(start, element.start), min(end, element.end)
-        if first < last:
-            kept.append(with_fields(element, start=first, end=last))
-    return tuple(kept)
 
 
 def encode_pictures(

@@ -17,15 +17,10 @@ from lib_ranni.planner.llm.key import Key
 from lib_ranni.planner.llm.manner import Manner
 from lib_ranni.planner.llm.servers import Server, server_named
 from lib_ranni.planner.planners import NAMES, Settings, make_planner
-from lib_ranni.planner.protocol import (
-    Cancelled,
-    Done,
-    Planner,
-    PlanRequest,
-    finish,
-    never,
-)
-from lib_ranni.webui import keys, settings
+from lib_ranni.planner.protocol import Cancelled, Done, Planner, finish, never
+from lib_ranni.service.host import Connection
+from lib_ranni.service.planning import plan_request
+from lib_ranni.webui import folders, settings
 
 PLANNERS = NAMES
 _LOCAL = "lib_ranni.planner.local.model"
@@ -34,14 +29,27 @@ _lock = threading.Lock()
 _kept: dict[str, tuple[Settings, Planner]] = {}
 
 
-def server() -> Server:
-    """The server that the settings name, with its key."""
+def connection() -> Connection:
+    """The language model that the settings name."""
     chosen = settings.planning()
-    named = server_named(chosen.server, base_url=chosen.base_url, model=chosen.model)
-    saved = keys.key_for(named.url)
+    return Connection(chosen.server, chosen.base_url, chosen.model)
+
+
+def server(wanted: Connection | None = None, key: str = "") -> Server:
+    """The server of a connection (None: of the settings), with the key that is kept for its address.
+
+    Raises `InputError` for what is no address or no key, and for another server where settings are frozen.
+    """
+    chosen, present = settings.planning(), connection()
+    if wanted is not None and wanted != present:
+        # Where nobody may choose another server, nobody may have the key or the host's network tried there.
+        settings.require_free()
+    wanted = wanted or present
+    named = server_named(wanted.server, base_url=wanted.base_url, model=wanted.model)
+    secret = key or folders.keys().key_for(named.url)
     return msgspec.structs.replace(
         named,
-        key=Key(saved) if saved else named.key,
+        key=Key(secret) if secret else named.key,
         read_timeout=chosen.read_timeout,
         total_timeout=chosen.total_timeout,
     )
@@ -58,7 +66,7 @@ def planner(name: str) -> Planner:
         box_lora=_path(chosen.box_lora),
         manner=Manner(chosen.style, chosen.asks_again, chosen.temperature, chosen.max_tokens),
         prompts=_path(chosen.prompts),
-        cache=keys.folder() / "cache" if chosen.caches else None,
+        cache=folders.root() / "cache" if chosen.caches else None,
         falls_back=chosen.falls_back,
     )
     with _lock:
@@ -73,12 +81,7 @@ def plan(prompt: str, *, name: str, aspect: float, seed: int | None, cancelled: 
 
     Raises `InputError` for an unknown name and `PlannerError` when the planner fails.
     """
-    return finish(planner(name).plan(request(prompt, aspect, seed), cancelled))
-
-
-def request(prompt: str, aspect: float, seed: int | None) -> PlanRequest:
-    """What a planner is asked for a canvas of this width / height."""
-    return PlanRequest(prompt, min(10.0, max(0.1, aspect)), seed)
+    return finish(planner(name).plan(plan_request(prompt, aspect, seed), cancelled))
 
 
 def interrupted() -> Callable[[], bool]:

@@ -12,16 +12,13 @@ from modules import script_callbacks, scripts
 from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
+from lib_ranni.service.request import Request, read, read_arguments, to_json
 from lib_ranni.webui import api, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
-from lib_ranni.webui.request import Request, read, read_arguments, to_json
 
 TITLE = tab.KEY
-
-_PROMPTS: dict[str, Any] = {}
-"""The prompt boxes of the tabs, as the host made them last."""
 
 
 class RanniScript(scripts.Script):
@@ -37,8 +34,7 @@ class RanniScript(scripts.Script):
 
     def ui(self, is_img2img: bool) -> list[Any]:
         """The accordion's switch and one JSON text."""
-        prompt = _PROMPTS.get("img2img_prompt" if is_img2img else "txt2img_prompt")
-        made = tab.build(self, prompt, is_img2img)
+        made = tab.build(self, is_img2img)
         self.infotext_fields = made.infotext_fields
         self.paste_field_names = [TITLE]
         return made.inputs
@@ -173,11 +169,6 @@ def _on_infotext_pasted(_: str, params: dict[str, Any]) -> None:
     params["Prompt"] = imported.panel.base
 
 
-def _see_component(component: Any, **kwargs: Any) -> None:
-    if kwargs.get("elem_id") in ("txt2img_prompt", "img2img_prompt"):
-        _PROMPTS[kwargs["elem_id"]] = component
-
-
 def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
     # Before the first load the grid's script is there already, and with --nowebui `on_before_ui` is too late.
@@ -195,6 +186,5 @@ def _register_all() -> None:
     script_callbacks.on_cfg_denoiser(_on_cfg_denoiser, name="guidance")
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
-    script_callbacks.on_after_component(_see_component, name="prompts")
     script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
     script_callbacks.on_app_started(api.mount, name="api")

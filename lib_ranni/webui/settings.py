@@ -9,8 +9,10 @@ import gradio as gr
 from modules import shared
 from msgspec import Struct
 
+from lib_ranni.errors import InputError
 from lib_ranni.planner.llm.manner import Style
 from lib_ranni.planner.llm.servers import PRESETS
+from lib_ranni.service.host import Connection
 
 _SECTION = ("ranni", "Ranni")
 _PLANNER_SECTION = ("ranni_planner", "Ranni: language models")
@@ -81,7 +83,11 @@ class _Planning(NamedTuple):
 
 
 _PLANNING: dict[str, _Planning] = {
-    "server": _Planning("Server of the language model", *_choice(tuple(PRESETS)), "OpenAI-compatible"),
+    "server": _Planning(
+        "Server of the language model",
+        *_choice((*PRESETS, "")),
+        "OpenAI-compatible; empty: another, by its address",
+    ),
     "base_url": _Planning("Its address", *_TEXT, "empty: the usual one; such as http://192.168.1.5:11434/v1"),
     "model": _Planning(
         "Model", _open_dropdown, _model_choices, "empty: the server's first; refresh to list them"
@@ -135,6 +141,26 @@ def planning() -> PlanningOptions:
             value = type(default)(value)
         values[name] = value if type(value) is type(default) else default
     return PlanningOptions(**values)
+
+
+def require_free() -> None:
+    """Raise `InputError` where the host was started so that nobody changes its settings."""
+    if getattr(shared.cmd_opts, "freeze_settings", False):
+        raise InputError("this WebUI was started with --freeze-settings; its language model stays as it is")
+
+
+def save_connection(connection: Connection) -> None:
+    """Set the language model and keep that. Raises `InputError` where the settings are frozen."""
+    require_free()
+    wanted = {f"ranni_{name}": getattr(connection, name) for name in connection.__struct_fields__}
+    try:
+        for name, value in wanted.items():
+            shared.opts.set(name, value)
+        shared.opts.save(shared.config_filename)
+    except (AssertionError, OSError) as error:
+        raise InputError(f"the WebUI does not keep this setting: {error}") from error
+    if any(_value(name, None) != value for name, value in wanted.items()):
+        raise InputError("the WebUI does not let this setting be changed; look at its --freeze options")
 
 
 def add_options(refresh: Callable[[], None]) -> None:

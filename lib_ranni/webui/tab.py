@@ -14,22 +14,21 @@ from typing import Any, NamedTuple
 import gradio as gr
 import msgspec
 from modules.ui_components import FormRow, InputAccordion
-from PIL import Image
 
-from lib_ranni.panel.preview import render
 from lib_ranni.panel.problems import Problem
 from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
-from lib_ranni.webui import tab_planning
-from lib_ranni.webui.planning import PLANNERS
-from lib_ranni.webui.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
-from lib_ranni.webui.request import read as read_request
-from lib_ranni.webui.tab_planning import PREVIEW_PX, USUAL
+from lib_ranni.planner.planners import NAMES
+from lib_ranni.service import connection
+from lib_ranni.service.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
+from lib_ranni.service.request import read as read_request
+from lib_ranni.webui.host import WebUI
 
 KEY = "Ranni"
 """The name under which an infotext holds the request."""
 
+_USUAL = NAMES[0]
 
 # Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
 _COMPOSE = """
@@ -53,54 +52,33 @@ class Made(NamedTuple):
     infotext_fields: list[tuple[Any, Callable[[dict[str, Any]], Any]]]
 
 
-def build(script: Any, prompt: Any | None, is_img2img: bool) -> Made:
-    """The accordion of one tab. The host calls this several times and throws some away: nothing is kept.
-
-    `prompt` is the tab's prompt box, for the Plan button; None where the host has not made it.
-    """
+def build(script: Any, is_img2img: bool) -> Made:
+    """The accordion of one tab. The host calls this several times and throws some away: nothing is kept."""
     identify = script.elem_id
     with InputAccordion(False, label="Ranni", elem_id=identify("enabled")) as enabled:
+        planner = gr.Radio(["none", *NAMES], value=_USUAL, label="Planner", elem_id=identify("planner"))
         # The script in javascript/ makes the editor in here; the text below is what it edits.
         gr.HTML(elem_id=identify("editor"))
-        planner = gr.Dropdown(["none", *PLANNERS], value=USUAL, label="Planner", elem_id=identify("planner"))
-        shown = _shown(identify)
-        tab_planning.build(identify, shown, planner, prompt, "img2img" if is_img2img else "txt2img")
-        panel, preview, status = shown
-        status.render()
-        with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")), gr.Row():
-            panel.render()
-            preview.render()
+        status = gr.HTML(elem_id=identify("status"))
         settings = _settings(identify, is_img2img)
-        usual = to_json(Request(planner=Planning(name=USUAL)))
+        connection.build(WebUI(), identify)
+        with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
+            panel = gr.Textbox(
+                label="Panel (JSON)",
+                lines=8,
+                max_lines=16,
+                placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
+                elem_id=identify("panel"),
+            )
+        usual = to_json(Request(planner=Planning(name=_USUAL)))
         request = gr.Textbox(usual, visible=False, elem_id=identify("request"))
     controls = [panel, planner, *settings]
     for unsaved in (panel, request):
         unsaved.do_not_save_to_config = True
     for control in controls:
         control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
-    panel.change(_look, inputs=[panel], outputs=[preview, status], show_progress=False)
+    panel.change(_look, inputs=[panel], outputs=[status], show_progress=False)
     return Made([enabled, request], _fields(enabled, request, controls))
-
-
-def _shown(identify: Callable[[str], str]) -> tab_planning.Shown:
-    """The components that planning fills; they get their places later."""
-    panel = gr.Textbox(
-        label="Panel (JSON)",
-        lines=8,
-        max_lines=16,
-        placeholder="Press Plan, or paste a panel. Empty: each prompt is planned as it is drawn.",
-        elem_id=identify("panel"),
-        render=False,
-    )
-    preview = gr.Image(
-        label="Preview",
-        interactive=False,
-        type="pil",
-        elem_id=identify("preview"),
-        height=320,
-        render=False,
-    )
-    return tab_planning.Shown(panel, preview, gr.HTML(elem_id=identify("status"), render=False))
 
 
 def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
@@ -131,13 +109,9 @@ def _slider(
     return gr.Slider(low, high, value=value, step=0.01, label=label, elem_id=identify(name))
 
 
-def _look(text: str) -> tuple[Image.Image | None, str]:
-    """The picture of a panel's text, and what is wrong with it."""
-    if not text.strip():
-        return None, ""
-    result = read_panel(text)
-    picture = None if result.panel is None else render(result.panel, PREVIEW_PX)
-    return picture, _listed(result.problems)
+def _look(text: str) -> str:
+    """What is wrong with a panel's text."""
+    return _listed(read_panel(text).problems) if text.strip() else ""
 
 
 def _listed(problems: tuple[Problem, ...]) -> str:

@@ -10,9 +10,9 @@ from modules import scripts
 
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
-from lib_ranni.webui import presets
+from lib_ranni.service.request import MODES, Planning, Request
+from lib_ranni.webui import folders
 from lib_ranni.webui.planning import PLANNERS
-from lib_ranni.webui.request import MODES, Planning, Request
 
 ATTRIBUTE = "_ranni_axes"
 """Where a cell's processing object keeps its values, by the axis' name."""
@@ -69,7 +69,7 @@ def _plan_seed(request: Request, value: int) -> Request:
 
 
 def _preset(request: Request, value: str) -> Request:
-    return msgspec.structs.replace(request, enabled=True, panels=(presets.load(value),))
+    return msgspec.structs.replace(request, enabled=True, panels=(folders.panels().read(value).panel,))
 
 
 _AXES = (
@@ -83,7 +83,7 @@ _AXES = (
     _Axis("Element weight", float, _weight, high=10.0),
     _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
     _Axis("Plan seed", int, _plan_seed, high=MAX_SEED),
-    _Axis("Kept panel", str, _preset, presets.names),
+    _Axis("Kept panel", str, _preset, lambda: folders.panels().names()),
 )
 
 

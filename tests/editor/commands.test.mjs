@@ -198,3 +198,19 @@ test("10,000 random commands with undo and redo agree with a plain list of snaps
     assert.ok(read_.elements.length <= 1000);
   }
 });
+
+test("a pause after one run does not end the next one", () => {
+  const store = new Store();
+  store.apply(commands.replacePanel(read(panel(A)).panel), "load");
+  store.apply(commands.move(["e1"], 0.1, 0), "drag");
+  store.seal("load");
+  store.apply(commands.move(["e1"], 0.1, 0), "drag");
+  store.undo();
+  assert.deepEqual(boxOf(store.state, "e1"), boxOf(stateOf(A), "e1"));
+  store.seal("drag");
+  store.apply(commands.move(["e1"], 0.1, 0), "drag");
+  store.seal("drag");
+  store.apply(commands.move(["e1"], 0.1, 0), "drag");
+  store.undo();
+  assert.notDeepEqual(boxOf(store.state, "e1"), boxOf(stateOf(A), "e1"));
+});

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.editor.serving import Led, LedHost, served
+
 ROOT = Path(__file__).resolve().parents[2]
-_QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -34,18 +35,6 @@ def site() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("there is no Chromium")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=path, args=_QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +61,40 @@ def page(shared_page: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def host_page(context: Any, site: str) -> Iterator[Any]:
+def host_page(context: Any, led_site: tuple[LedHost, str]) -> Iterator[Any]:
     """What the WebUI has of a tab, without a place for the editor."""
-    yield from opened(context, f"{site}/tests/editor/host.html")
+    yield from opened(context, f"{led_site[1]}/tests/editor/host.html")
+
+
+@pytest.fixture(scope="session")
+def led_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LedHost, str]]:
+    """The routes, and the repository's files, under another address of this machine."""
+    host = LedHost(tmp_path_factory.mktemp("host"))
+    with served(host) as url:
+        yield host, url
+
+
+@pytest.fixture(scope="module")
+def shared_led_page(context: Any, led_site: tuple[LedHost, str]) -> Iterator[Any]:
+    for page in opened(context, f"{led_site[1]}/tests/editor/planning.html"):
+        page.host = led_site[0]
+        yield page
+
+
+@pytest.fixture
+def led_page(shared_led_page: Any) -> Iterator[Any]:
+    """A new editor with a server: no panels are kept, and `host.led` waits to be told what to say."""
+    page = shared_led_page
+    page.host.led = Led()
+    shutil.rmtree(page.host.panels, ignore_errors=True)
+    page.bring_to_front()
+    page.evaluate("renew()")
+    yield page
+    page.evaluate("editor.destroy()")
+    page.unroute_all()
+    # A refusal is what some tests are about.
+    assert [fault for fault in page.faults if "Failed to load resource" not in fault] == []
+    page.faults.clear()
 
 
 def opened(context: Any, url: str) -> Iterator[Any]:

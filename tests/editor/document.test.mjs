@@ -131,3 +131,40 @@ test("a field is checked against the other fields", () => {
     null,
   );
 });
+
+test("LoRAs, points and masks are what Python takes", () => {
+  const right = element("e1", [0, 0, 1, 1], {
+    lora: [{ name: "a" }, { name: "\u5b57", weight: -10, later: 1 }],
+    keypoints: [{ name: "x".repeat(64), x: 0, y: 1 }],
+    mask: { width: 2, height: 2, runs: [1, 3] },
+  });
+  assert.deepEqual(read(panel(right)).problems, []);
+  assert.deepEqual(read(panel(right)).panel.elements, [right]);
+  const wrong = element("e1", [0, 0, 1, 1], {
+    lora: [{ name: "a", weight: 11 }, { name: "" }, 7, null, { name: "b", weight: "1", toString: 1 }],
+    keypoints: [
+      { name: "eye", x: -1, y: 0.5 },
+      { name: "ear", x: 0 },
+      { name: "x".repeat(65), x: 0, y: 0 },
+    ],
+    mask: { width: 2, height: 2, runs: [4] },
+  });
+  assert.deepEqual(codes(panel(wrong)), [
+    ["elements[0].lora", "lora"],
+    ["elements[0].keypoints", "keypoints"],
+    ["elements[0].mask", "mask"],
+  ]);
+  const [{ lora, keypoints, mask }] = read(panel(wrong)).panel.elements;
+  assert.deepEqual([lora, mask], [[{ name: "a", weight: 10 }], undefined]);
+  assert.deepEqual(keypoints, [{ name: "eye", x: 0, y: 0.5 }]);
+  for (const bad of [
+    {},
+    [],
+    { width: 1, height: 1, runs: [1] },
+    { width: 5000, height: 1, runs: [0, 5000] },
+    1,
+  ]) {
+    assert.equal(elementFault({}, "mask", bad)?.code, "mask");
+  }
+  assert.equal(elementFault({}, "mask", { width: 1, height: 1, runs: [0, 1] }), null);
+});

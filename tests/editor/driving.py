@@ -37,6 +37,7 @@ def selected(page: Any) -> list[str]:
 
 def spot(page: Any, x: float, y: float) -> tuple[float, float]:
     """A place on the canvas in pixels of the page."""
+    page.locator(".ranni-canvas").scroll_into_view_if_needed()
     rect = page.locator(".ranni-page").bounding_box()
     return rect["x"] + x * rect["width"], rect["y"] + y * rect["height"]
 

@@ -129,3 +129,27 @@ test("a free box lies where nothing is", () => {
   assert.ok(b.y0 >= 0.6);
   assert.deepEqual(geometry.freeBox([]), box(0.35, 0.35, 0.65, 0.65));
 });
+
+test("proportions and the center stay as asked, within the canvas", () => {
+  const next = random(7);
+  for (let n = 0; n < 2000; n += 1) {
+    const b = someBox(next);
+    const handle = geometry.HANDLES[n % 8];
+    const [x, y] = [next() * 2 - 0.5, next() * 2 - 0.5];
+    const kept = geometry.resized(b, handle, x, y, { keep: true, center: n % 3 === 0 });
+    assert.ok(onCanvas(kept));
+    const ratio = (c) => (c.x1 - c.x0) / (c.y1 - c.y0);
+    assert.ok(Math.abs(kept.x1 - kept.x0 - ratio(b) * (kept.y1 - kept.y0)) < 2e-5 * (1 + ratio(b)));
+    const centered = geometry.resized(b, handle, x, y, { center: true });
+    assert.ok(onCanvas(centered, geometry.LEAST - 2e-5));
+    assert.ok(Math.abs(centered.x0 + centered.x1 - b.x0 - b.x1) < 3e-5);
+    assert.ok(Math.abs(centered.y0 + centered.y1 - b.y0 - b.y1) < 3e-5);
+  }
+});
+
+test("parts of a box keep their share of it", () => {
+  const [from, to] = [box(0.1, 0.2, 0.5, 0.6), box(0.2, 0, 1, 0.2)];
+  assert.deepEqual(geometry.scaled(from, from, to), to);
+  assert.deepEqual(geometry.scaled(box(0.2, 0.3, 0.3, 0.6), from, to), box(0.4, 0.05, 0.6, 0.2));
+  assert.ok(Math.abs(geometry.overlap(from, box(0.3, 0.4, 1, 1)) - 0.04) < 1e-9);
+});

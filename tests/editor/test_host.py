@@ -8,6 +8,7 @@ from typing import Any
 from tests.editor.driving import drag, element
 
 A = element("e1", (0.1, 0.1, 0.3, 0.3))
+GUIDANCE = {"mode": "latent", "feather": 0.25, "later": 1}
 AREA = "#script_txt2img_ranni_panel textarea"
 
 
@@ -109,3 +110,81 @@ def test_the_interface_is_made_anew(host_page: Any) -> None:
     host_page.wait_for_function("uiUpdated.length === 1")
     _add_place(host_page)
     assert host_page.locator(".ranni-editor").count() == 1
+
+
+def _picture(page: Any, place: str, name: str, width: int, height: int) -> None:
+    page.evaluate(
+        "([place, name, width, height]) => { const image = document.createElement('img');"
+        " image.src = `data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='${width}'"
+        " height='${height}'><desc>${name}</desc></svg>`;"
+        " document.querySelector(place).replaceChildren(image); }",
+        [place, name, width, height],
+    )
+
+
+def _shows(page: Any, name: str) -> None:
+    page.wait_for_function(
+        "name => document.querySelector('.ranni-canvas image').getAttribute('href')?.includes(name)",
+        arg=f">{name}<",
+    )
+
+
+def test_results_and_the_picture_that_is_painted_over_come_under_the_boxes(host_page: Any) -> None:
+    _add_place(host_page)
+    for place in ("txt2img_image", "txt2img_gallery"):
+        host_page.evaluate("id => app.append(Object.assign(document.createElement('div'), { id }))", place)
+    _picture(host_page, "#txt2img_image", "input", 64, 64)
+    _shows(host_page, "input")
+    host_page.evaluate("txt2img_gallery.innerHTML = '<div class=livePreview></div><p></p><p></p>'")
+    _picture(host_page, ".livePreview", "preview", 64, 64)
+    host_page.wait_for_timeout(400)
+    _shows(host_page, "input")
+    _picture(host_page, "#txt2img_gallery p", "sheet", 128, 64)
+    _picture(host_page, "#txt2img_gallery p + p", "result", 64, 64)
+    _shows(host_page, "result")
+    host_page.evaluate("txt2img_gallery.replaceChildren()")
+    host_page.wait_for_timeout(400)
+    _shows(host_page, "result")
+    host_page.evaluate("localStorage.clear()")
+
+
+def test_the_prompt_the_planner_and_what_a_file_says_are_the_tabs(host_page: Any) -> None:
+    host_page.evaluate(
+        "() => { app.insertAdjacentHTML('beforeend', `<div id=txt2img_prompt><textarea></textarea></div>"
+        "<div id=txt2img_neg_prompt><textarea>blurry</textarea></div><div id=script_txt2img_ranni_planner>"
+        "<input type=radio value=none><input type=radio value=builtin checked></div>"
+        "<div id=script_txt2img_ranni_mode>"
+        "<input type=radio name=m value=attention checked><input type=radio name=m value=latent></div>"
+        "<div id=script_txt2img_ranni_feather><input type=number value=0><input type=range></div>`); }"
+    )
+    _set_silently(host_page, json.dumps({"elements": [A]}))
+    _add_place(host_page)
+    _rows(host_page, 1)
+    host_page.fill("#txt2img_prompt textarea", "a cat")
+    host_page.wait_for_selector(".ranni-mark[title*='e1']")
+    host_page.fill("#txt2img_prompt textarea", "an E1")
+    host_page.wait_for_selector(".ranni-mark", state="hidden")
+    assert "builtin" in host_page.inner_text(".ranni-go >> nth=0")
+    answer = {
+        "panel": {"elements": [A, A]},
+        "problems": [],
+        "prompt": "a dog",
+        "negative": "fog",
+        "guidance": GUIDANCE,
+    }
+    host_page.route("**/ranni/v1/open", lambda route: route.fulfill(json=answer))
+    host_page.fill("#txt2img_prompt textarea", "")
+    _drop(host_page)
+    host_page.wait_for_function("document.querySelector('#txt2img_prompt textarea').value === 'a dog'")
+    assert host_page.input_value("#txt2img_neg_prompt textarea") == "blurry"
+    assert host_page.is_checked("[value=latent]")
+    assert host_page.input_value("#script_txt2img_ranni_feather input >> nth=0") == "0.25"
+
+
+def _drop(page: Any) -> None:
+    page.evaluate(
+        "() => { const data = new DataTransfer(); data.items.add(new File(['x'], 'x.png'));"
+        " const place = document.querySelector('.ranni-stage');"
+        " for (const type of ['dragenter', 'dragover', 'drop']) place.dispatchEvent("
+        "new DragEvent(type, {dataTransfer: data, bubbles: true, cancelable: true})); }"
+    )

@@ -82,6 +82,46 @@ def test_each_handle_resizes(plain: Any, handle: str, end: Any, expected: Any) -
     assert sides(plain) == pytest.approx(expected, abs=NEAR)
 
 
+@pytest.mark.parametrize(
+    ("keys", "start", "end", "expected"),
+    [
+        (["Shift"], (0.8, 0.6), (0.9, 0.6), (0.4, 0.4, 0.9, 0.65)),
+        (["Shift"], (0.6, 0.6), (0.6, 0.7), (0.3, 0.4, 0.9, 0.7)),
+        (["Alt"], (0.8, 0.6), (0.9, 0.65), (0.3, 0.35, 0.9, 0.65)),
+        (["Alt", "Shift"], (0.4, 0.5), (0.5, 0.5), (0.5, 0.45, 0.7, 0.55)),
+        (["Shift"], (0.8, 0.6), (1.2, 1.2), (0.4, 0.4, 1, 0.7)),
+    ],
+)
+def test_shift_keeps_the_proportions_and_alt_the_center(
+    plain: Any, keys: list[str], start: Any, end: Any, expected: Any
+) -> None:
+    load(plain, element("e1", (0.4, 0.4, 0.8, 0.6)))
+    click(plain, 0.6, 0.5)
+    for key in keys:
+        plain.keyboard.down(key)
+    drag(plain, start, end)
+    for key in keys:
+        plain.keyboard.up(key)
+    assert sides(plain) == pytest.approx(expected, abs=NEAR)
+
+
+def test_several_are_scaled_about_the_opposite_handle_and_locked_ones_stay(plain: Any) -> None:
+    locked = element("e3", (0.6, 0.1, 0.7, 0.2), locked=True)
+    load(plain, A, element("e2", (0.4, 0.2, 0.5, 0.5)), locked)
+    plain.focus(".ranni-canvas")
+    plain.keyboard.press("Control+a")
+    drag(plain, (0.5, 0.5), (0.9, 0.9))
+    assert sides(plain, "e1") == pytest.approx([0.1, 0.1, 0.5, 0.5], abs=NEAR)
+    assert sides(plain, "e2") == pytest.approx([0.7, 0.3, 0.9, 0.9], abs=NEAR)
+    assert sides(plain, "e3") == [0.6, 0.1, 0.7, 0.2]
+    assert selected(plain) == ["e1", "e2", "e3"]
+    drag(plain, (0.9, 0.9), (0.1, 0.1))
+    assert min(sides(plain, "e2")[2] - sides(plain, "e2")[0], sides(plain, "e1")[3]) >= 0.01
+    tool(plain, "undo")
+    tool(plain, "undo")
+    assert sides(plain, "e1") == [0.1, 0.1, 0.3, 0.3]
+
+
 def test_escape_takes_a_drag_back(plain: Any) -> None:
     load(plain, A)
     drag(plain, (0.2, 0.2), (0.6, 0.6), drop=False)
@@ -96,7 +136,7 @@ def test_escape_takes_a_drag_back(plain: Any) -> None:
 def test_snapping_meets_the_neighbor_and_shows_the_guide(page: Any) -> None:
     load(page, A, B)
     drag(page, (0.2, 0.2), (0.405, 0.25), drop=False)
-    assert page.locator(".ranni-guide").count() >= 1
+    page.wait_for_selector(".ranni-guide", state="attached")
     page.mouse.up()
     assert sides(page)[2] == 0.5
     assert page.locator(".ranni-guide").count() == 0
@@ -135,7 +175,7 @@ def test_a_marquee_selects_what_it_meets(plain: Any) -> None:
     load(plain, A, B, element("e3", (0.05, 0.8, 0.2, 0.95)))
     plain.keyboard.down("Shift")
     drag(plain, (0.4, 0.05), (0.25, 0.9), drop=False)
-    assert plain.locator(".ranni-marquee").count() == 1
+    plain.wait_for_selector(".ranni-marquee")
     plain.mouse.up()
     plain.keyboard.up("Shift")
     assert selected(plain) == ["e1"]
@@ -186,10 +226,14 @@ def test_a_wheel_zooms_about_the_pointer_and_dragging_pans(plain: Any) -> None:
     plain.press("#elsewhere", "Control+a")
     click(plain, 0.2, 0.2)
     before = spot(plain, 0.2, 0.2)
+    width = plain.evaluate("document.querySelector('.ranni-page').getBBox().width")
     plain.mouse.move(*before)
     plain.mouse.wheel(0, -300)
-    plain.wait_for_function("document.querySelector('.ranni-page').getBBox().width > 700")
-    assert spot(plain, 0.2, 0.2) == pytest.approx(before, abs=0.5)
+    plain.wait_for_function(
+        "before => document.querySelector('.ranni-page').getBBox().width > 1.3 * before", arg=width
+    )
+    # Chromium tells where a wheel turns in whole pixels.
+    assert spot(plain, 0.2, 0.2) == pytest.approx(before, abs=1.5)
     for button, key in (("middle", None), ("left", " ")):
         start = spot(plain, 0.2, 0.2)
         if key:
@@ -249,5 +293,57 @@ def test_a_finger_selects_and_drags_and_two_zoom(touched: Any) -> None:
     for step in (10, 20, 30):
         _fingers(session, "touchMove", (x0 - step, y0), (x1 + step, y1))
     _fingers(session, "touchEnd")
-    assert touched.evaluate("document.querySelector('.ranni-page').getBBox().width") > 1.5 * before
+    width = touched.evaluate("document.querySelector('.ranni-page').getBBox().width")
+    assert width > 1.5 * before
+    (x0, y0), (x1, y1) = spot(touched, 0.45, 0.5), spot(touched, 0.5, 0.5)
+    _fingers(session, "touchStart", (x0, y0), (x1, y1))
+    for step in (10, 20, 30):
+        _fingers(session, "touchMove", (x0 + step, y0 + step), (x1 + step, y1 + step))
+    _fingers(session, "touchEnd")
+    assert spot(touched, 0.45, 0.5) == pytest.approx((x0 + 30, y0 + 30), abs=3)
+    assert touched.evaluate("document.querySelector('.ranni-page').getBBox().width") == pytest.approx(
+        width, rel=0.05
+    )
     assert value(touched) == document
+
+
+def test_a_finger_resizes_several_and_puts_down_a_point(touched: Any) -> None:
+    tool(touched, "snap")
+    load(touched, A, B)
+    touched.focus(".ranni-canvas")
+    touched.keyboard.press("Control+a")
+    session = touched.context.new_cdp_session(touched)
+    _fingers(session, "touchStart", spot(touched, 0.9, 0.9))
+    for at in (0.8, 0.6, 0.5):
+        _fingers(session, "touchMove", spot(touched, at, at))
+    _fingers(session, "touchEnd")
+    assert sides(touched, "e2") == pytest.approx([0.3, 0.3, 0.5, 0.5], abs=0.01)
+    touched.touchscreen.tap(*spot(touched, 0.4, 0.4))
+    touched.click("text=Place points")
+    touched.locator(".ranni-canvas").scroll_into_view_if_needed()
+    touched.touchscreen.tap(*spot(touched, 0.35, 0.45))
+    (point,) = value(touched)["elements"][1]["keypoints"]
+    assert (point["name"], point["x"], point["y"]) == (
+        "nose",
+        pytest.approx(0.35, abs=0.01),
+        pytest.approx(0.45, abs=0.01),
+    )
+
+
+def test_a_drag_draws_anew_only_what_moves(plain: Any) -> None:
+    many = [
+        element(f"e{n}", (n % 10 / 10, n // 10 / 10, n % 10 / 10 + 0.08, n // 10 / 10 + 0.08))
+        for n in range(100)
+    ]
+    load(plain, *many)
+    click(plain, 0.04, 0.04)
+    click(plain, 0.14, 0.04, "Shift")
+    plain.evaluate(
+        "() => { window.drawn = new Set(); new MutationObserver(all => all.forEach(({target}) => drawn.add("
+        "target.closest?.('[data-id]')?.dataset.id ?? target.closest?.('.ranni-side')?.className))).observe("
+        "document.querySelector('.ranni-editor'), {subtree: true, childList: true, attributes: true}); }"
+    )
+    drag(plain, (0.04, 0.04), (0.3, 0.3), drop=False)
+    plain.wait_for_function("drawn.size > 0")
+    assert set(plain.evaluate("[...drawn].filter(Boolean)")) == {"e0", "e1"}
+    plain.mouse.up()

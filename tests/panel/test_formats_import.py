@@ -28,6 +28,18 @@ _SAMPLES = {
         "atmosphere='calm', style='photo', quality_meta='sharp', HTML_web_color_name='navy')\n```"
     ),
     "rpg": "Caption: two\nFinal split ratio: 1,1,1;2\nRegional Prompt: a BREAK b BREAK c",
+    "tiled_diffusion": (
+        "photo, day\nNegative prompt: n\nSteps: 20, Size: 512x768, "
+        'Tiled Diffusion: {"Method": "MultiDiffusion", '
+        '"Region control": {"Region 1": {"enable": true, "x": 0.1, "y": 0.2, "w": 0.3, "h": 0.4, '
+        '"prompt": "r, <lora:x:0.5>", "neg_prompt": "", "blend_mode": "Foreground", "feather_ratio": 0.2, '
+        '"seed": 3}}}, Version: v1.10.1'
+    ),
+    "forge_couple": (
+        "c, {k:x}\na {k}\nb\nNegative prompt: n\nSteps: 20, Size: 512x768, forge_couple: True, "
+        "forge_couple_mode: Advanced, forge_couple_separator: \\n, forge_couple_common_parser: { }, "
+        'forge_couple_mapping: "[[0.0, 1.0, 0.0, 1.0, 0.3], [0.0, 0.5, 0.0, 1.0, 1.0], [0.5, 1, 0, 0.8, 2]]"'
+    ),
     "regional_prompter": (
         "c ADDCOMM b ADDBASE r <lora:x:0.5> ADDCOL s ADDROW t\nNegative prompt: n BREAK x BREAK y BREAK z\n"
         'Steps: 20, Size: 512x768, RP Active: True, RP Divide mode: Matrix, RP Ratios: "1,1,1;2", '
@@ -38,6 +50,7 @@ _SAMPLES = {
 }
 _JSON_SAMPLES = (
     '{"prompt": "a BREAK b", "alwayson_scripts": {"Regional Prompter": {"args": [true, false, "Matrix"]}}}',
+    '{"bbox_controls": [{"enable": true, "x": 0.1, "y": 0.2, "w": 0.3, "h": 0.4, "prompt": "a"}]}',
     '[{"rect": [0, 90, 0, 90], "prefixes": ["s"]}, {"rect": [9, 45, 0, 90], "prefixes": ["s", "t"]}]',
     '{"prompt": "p", "phrases": ["a"], "locations": [[0.1, 0.1, 0.4, 0.5]], "width": 512, "height": 768}',
 )
@@ -218,6 +231,8 @@ def test_seeded_damage_to_every_sample() -> None:
         *(
             'a: "',
             "\nSteps: 20, ",
+            "\nSteps: 20, Tiled Diffusion: {'",
+            "forge_couple: True\n{k:x}{k}",
             "<lora:a:1> BREAK ",
             "('a',[1,2,3,4]),",
             '{"a":',

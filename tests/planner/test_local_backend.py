@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from lib_ranni.errors import PlannerError
 from lib_ranni.planner.llm.backend import Chat, Message
 from lib_ranni.planner.local import loading
+from lib_ranni.planner.local import model as local_model
 from lib_ranni.planner.local.chat_text import token_ids
 from lib_ranni.planner.local.loading import Loaded
 from lib_ranni.planner.local.model import AdaptedBackend, LocalBackend, offload_all
@@ -246,6 +247,7 @@ def test_a_model_goes_to_its_device_and_out_of_the_way(folder: Path, monkeypatch
 
     monkeypatch.setattr(LlamaForCausalLM, "to", pretend)
     monkeypatch.setattr(loading, "device_of", lambda name: torch.device(name))
+    monkeypatch.setattr(local_model, "_backends", weakref.WeakSet())
     backend = LocalBackend(folder, device="cuda", dtype="fp32", make_room=lambda: happened.append("room"))
     _say(backend)
     assert happened == ["room", "to cuda"]

@@ -67,6 +67,16 @@ def test_no_elements_is_the_plain_base(recorder: Recorder, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", GUIDED)
+def test_a_requests_span_holds_for_all_elements(recorder: Recorder, mode: str) -> None:
+    plain = recorder.latents_of(request(mode="plain", prompt=two().base))
+    spans = tuple(element(n, e.description, e.box, start=0.25, end=0.5) for n, e in enumerate(two().elements))
+    given = recorder.latents_of(request(Panel(base=two().base, elements=spans), mode=mode))
+    assert torch.equal(recorder.latents_of(request(mode=mode, start=0.25, end=0.5)), given)
+    assert not _same(given, plain)
+    assert torch.equal(recorder.latents_of(request(mode=mode, start=0.5, end=0.5)), plain)
+
+
+@pytest.mark.parametrize("mode", GUIDED)
 def test_guidance_depends_on_which_region_says_what(recorder: Recorder, mode: str) -> None:
     plain = recorder.latents_of(request(mode="plain", prompt=two().base))
     swapped = Panel(

@@ -23,6 +23,18 @@ WIDTH = 16
 _TAG = re.compile(r"<(\w+):([^>]+)>")
 
 
+class Options(SimpleNamespace):
+    """Values by name; `set` and `save` do what the host's do, and refuse as it does when they are frozen."""
+
+    def set(self, key: str, value: Any) -> bool:
+        assert not self.commands.freeze_settings, "changing settings is disabled"
+        setattr(self, key, value)
+        return True
+
+    def save(self, filename: str) -> None:
+        Path(filename).write_text(repr({n: v for n, v in vars(self).items() if n.startswith("ranni")}))
+
+
 class Scheduled(NamedTuple):
     end_at_step: int
     cond: Tensor
@@ -64,6 +76,12 @@ def parse_prompt(text: str) -> tuple[str, dict[str, list[Any]]]:
     for kind, items in _TAG.findall(text):
         found[kind].append(SimpleNamespace(positional=items.split(":")))
     return _TAG.sub("", text), found
+
+
+def prompt_lengths(text: str) -> tuple[int, int]:
+    """A token for each word, as the host counts where a model is loaded."""
+    count = len(text.split())
+    return count, 75 * max(1, -(-count // 75))
 
 
 class Part(NamedTuple):
@@ -176,14 +194,16 @@ class Host:
         self.callbacks: dict[str, list[Callable[..., Any]]] = defaultdict(list)
         self.reported: list[str] = []
         model = SimpleNamespace(diffusion_model=unet, conditioning_key="crossattn")
-        opts = SimpleNamespace(batch_cond_uncond=True, use_old_scheduling=False, skip=False)
+        commands = SimpleNamespace(api_auth=None, freeze_settings=False)
+        opts = Options(batch_cond_uncond=True, use_old_scheduling=False, skip=False, commands=commands)
         self.shared = ModuleType("modules.shared")
         self.shared.__dict__.update(
             sd_model=SimpleNamespace(model=model),
             opts=opts,
             state=SimpleNamespace(job_count=-1, interrupted=False, skipped=False, stopping_generation=False),
             loaded_hypernetworks=[],
-            cmd_opts=SimpleNamespace(api_auth=None),
+            cmd_opts=commands,
+            config_filename=str(data / "config.json"),
         )
         self._data = data
 
@@ -225,6 +245,7 @@ class Host:
                 SdConditioning=SdConditioning,
                 get_learned_conditioning=get_learned_conditioning,
             ),
+            "sd_hijack": module("sd_hijack", model_hijack=SimpleNamespace(get_prompt_lengths=prompt_lengths)),
             "sd_unet": module("sd_unet", current_unet=None),
             "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),
             "hypernetworks.hypernetwork": hypernetwork,

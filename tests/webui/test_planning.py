@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lib_ranni.errors import InputError
-from lib_ranni.panel.types import Box, Element, Panel
 from lib_ranni.planner.llm.key import Key
-from lib_ranni.planner.protocol import Done, ElementReady, Report
 from tests.planner.fault_server import fault_server, reply_json
 from tests.webui.fake_host import Host, installed
 
@@ -79,49 +76,26 @@ def test_a_local_model_needs_its_folder(host: Host, name: str) -> None:
         planning.planner(name)
 
 
-class TestKeys:
-    def test_a_saved_key_goes_to_its_address_only(self, host: Host, tmp_path: Path) -> None:
-        from lib_ranni.webui import keys, planning
+def test_a_saved_key_goes_to_its_address_only(host: Host, tmp_path: Path) -> None:
+    from lib_ranni.webui import folders, planning
 
-        set_options(host, base_url="http://one/v1")
-        keys.save(planning.server().url, f" {SECRET} ")
-        assert planning.server().key == Key(SECRET)
-        set_options(host, base_url="http://two/v1")
-        assert planning.server().key == Key("")
-        file = tmp_path / "ranni" / "keys.json"
-        assert SECRET in file.read_text()
-        assert file.stat().st_mode & 0o077 == 0
-        set_options(host, base_url="http://one/v1")
-        keys.save(planning.server().url, "")
-        assert planning.server().key == Key("")
-        assert SECRET not in file.read_text()
+    set_options(host, base_url="http://one/v1")
+    folders.keys().save(planning.server().url, SECRET)
+    assert planning.server().key == Key(SECRET)
+    set_options(host, base_url="http://two/v1")
+    assert planning.server().key == Key("")
+    assert SECRET in (tmp_path / "ranni" / "keys.json").read_text()
 
-    def test_the_environments_key_is_for_its_server(
-        self, host: Host, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        from lib_ranni.webui import planning
 
-        monkeypatch.setenv("DEEPSEEK_API_KEY", SECRET)
-        assert planning.server().key == Key("")
-        set_options(host, server="deepseek")
-        assert planning.server().key == Key(SECRET)
-        set_options(host, server="deepseek", base_url="http://elsewhere/v1")
-        assert planning.server().key == Key("")
+def test_the_environments_key_is_for_its_server(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lib_ranni.webui import planning
 
-    def test_what_is_no_key_is_refused(self, host: Host) -> None:
-        from lib_ranni.webui import keys
-
-        with pytest.raises(InputError, match="copy it once more"):
-            keys.save("http://one/v1", "sk-\n\u2022\u2022")
-
-    def test_a_damaged_file_has_no_keys(self, host: Host, tmp_path: Path) -> None:
-        from lib_ranni.webui import keys
-
-        (tmp_path / "ranni").mkdir()
-        (tmp_path / "ranni" / "keys.json").write_text("{")
-        assert keys.key_for("http://one/v1") == ""
-        keys.save("http://one/v1", SECRET)
-        assert keys.key_for("http://one/v1") == SECRET
+    monkeypatch.setenv("DEEPSEEK_API_KEY", SECRET)
+    assert planning.server().key == Key("")
+    set_options(host, server="deepseek")
+    assert planning.server().key == Key(SECRET)
+    set_options(host, server="deepseek", base_url="http://elsewhere/v1")
+    assert planning.server().key == Key("")
 
 
 def test_models_are_listed_for_the_settings(host: Host) -> None:
@@ -154,19 +128,3 @@ def test_models_of_this_process_make_room_for_pictures(host: Host, monkeypatch: 
     monkeypatch.setattr(model, "offload_all", lambda wait: calls.append(wait))
     planning.make_room()
     assert calls == [1.0]
-
-
-def test_a_model_that_is_asked_again_begins_its_elements_anew(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lib_ranni.webui import tab_planning
-
-    elements = [Element(id="e1", description=text, box=Box(0, 0, 1, 1)) for text in ("a cat", "a dog")]
-    events = [
-        *(ElementReady(element) for element in elements),
-        Done(Panel(elements=(elements[1],)), Report()),
-    ]
-    monkeypatch.setattr(tab_planning, "planner", lambda name: SimpleNamespace(plan=lambda *_: iter(events)))
-    shown = list(tab_planning._plan("a dog", "openai", 1.0, "", [], "page"))
-    assert [yielded[2] for yielded in shown[:2]] == ["<p>1 ...</p>", "<p>1 ...</p>"]
-    assert "a dog" in shown[-1][0]

@@ -188,12 +188,12 @@ def test_an_axis_checks_its_values(host: Host, axis: str, value: Any, complaint:
 @pytest.mark.parametrize("name", ["../config", "nope", "", "a/b"])
 def test_a_panel_outside_the_folder_is_not_read(host: Host, tmp_path: Path, name: str) -> None:
     from lib_ranni.errors import InputError
-    from lib_ranni.webui import presets
+    from lib_ranni.webui import folders
 
     (tmp_path / "ranni" / "panels").mkdir(parents=True)
     (tmp_path / "ranni" / "config.json").write_text("{}")
     with pytest.raises(InputError, match="no kept panel"):
-        presets.load(name)
+        folders.panels().read(name)
 
 
 REGIONAL_PROMPTER = {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.webui_live.host import Host
+from tests.webui_live.pages import load
 
 URL = os.environ.get("RANNI_WEBUI_URL", "")
 
@@ -50,3 +52,29 @@ def recorder(host: Host) -> None:
 @pytest.fixture(autouse=True)
 def _settings(host: Host) -> None:
     host.post("/sdapi/v1/options", _DEFAULTS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = next((found for name in ("chromium", "chromium-browser") if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("there is no Chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as running:
+        yield running.chromium.launch(executable_path=path, args=quiet)
+
+
+@pytest.fixture
+def page(browser: Any, host: Host) -> Iterator[Any]:
+    """The host's page, just loaded; faults of any script on it fail the test."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 1400})
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("response", lambda found: found.status >= 500 and faults.append(found.url))
+    # The host's own page throws this whenever a number is typed into a slider, with or without us.
+    theirs = "Cannot read properties of undefined (reading 'props')"
+    load(opened, host)
+    yield opened
+    opened.close()
+    assert [fault for fault in faults if fault != theirs] == []

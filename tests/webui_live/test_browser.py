@@ -3,126 +3,66 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.planner.fault_server import fault_server, reply_json
 from tests.webui_live.host import Host, panel, request_of
+from tests.webui_live.pages import (
+    ACCEPT,
+    EDITOR,
+    PLAN,
+    REJECT,
+    SCRIPT,
+    TOLD,
+    generated,
+    load,
+    panel_text,
+    switch_on,
+    tell,
+    type_in,
+)
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-
-SCRIPT = "#script_txt2img_ranni"
 HARD = 'a "red", circle:\n\\ ünïcode 红色 <img src=x onerror="window.hacked = 1">'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with playwright.sync_playwright() as running:
-        yield running.chromium.launch(executable_path=CHROMIUM, args=quiet)
-
-
-@pytest.fixture
-def page(browser: Any, host: Host) -> Iterator[Any]:
-    opened = browser.new_page(viewport={"width": 1400, "height": 1400})
-    opened.faults = []
-    opened.on("pageerror", lambda error: opened.faults.append(str(error)))
-    opened.on("response", lambda found: found.status >= 500 and opened.faults.append(found.url))
-    # The host's own page throws this whenever a number is typed into a slider, with or without us.
-    theirs = "Cannot read properties of undefined (reading 'props')"
-    _load(opened, host)
-    yield opened
-    opened.close()
-    assert [fault for fault in opened.faults if fault != theirs] == []
-
-
-def _load(page: Any, host: Host) -> None:
-    page.goto(host.url, wait_until="domcontentloaded")
-    page.wait_for_selector("#txt2img_prompt textarea", timeout=120_000)
-    page.wait_for_function("window.onUiUpdate && document.querySelector('gradio-app')")
-    page.wait_for_timeout(1500)
-    for name, value in (("steps", 1), ("width", 128), ("height", 64), ("seed", 1)):
-        _type(page, f"#txt2img_{name} input[type=number]", str(value))
-
-
-def _type(page: Any, selector: str, text: str) -> None:
-    page.fill(selector, text)
-    page.dispatch_event(selector, "change")
-    page.press(selector, "Tab")
-
-
-def _switch_on(page: Any) -> None:
-    page.check(f"{SCRIPT}_enabled-visible-checkbox")
-    page.wait_for_timeout(300)
-    if not page.is_visible(f"{SCRIPT}_json"):
-        page.click(f"{SCRIPT}_enabled > .label-wrap")
-    page.click(f"{SCRIPT}_json > .label-wrap")
-    page.wait_for_selector(f"{SCRIPT}_panel textarea")
-
-
-def _generated(page: Any) -> str:
-    """Press Generate; the infotext below the picture."""
-    before = page.inner_text("#html_info_txt2img")
-    page.click("#txt2img_generate")
-    page.wait_for_function(
-        "old => { const now = document.querySelector('#html_info_txt2img').innerText;"
-        " return now.includes('Steps: ') && now !== old; }",
-        arg=before,
-        timeout=120_000,
-    )
-    return str(page.inner_text("#html_info_txt2img"))
 
 
 def test_plan_then_generate(page: Any) -> None:
     page.fill("#txt2img_prompt textarea", "a red circle to the left of a blue square")
-    _switch_on(page)
-    page.click(f"{SCRIPT}_plan")
+    switch_on(page)
+    page.click(PLAN)
     page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('blue')")
-    planned = json.loads(page.input_value(f"{SCRIPT}_panel textarea"))
+    planned = json.loads(panel_text(page))
     assert planned["aspect"] == 2
-    page.wait_for_selector(f"{SCRIPT}_preview img")
     page.wait_for_timeout(1000)
-    found = request_of(_generated(page))
+    found = request_of(generated(page))
     assert found is not None
     assert found["panel"] == planned
 
 
 def test_a_change_in_words_is_proposed_accepted_and_undone(page: Any) -> None:
-    _switch_on(page)
+    switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
-    page.fill(f"{SCRIPT}_instruction textarea", "make the circle green and remove the square")
-    page.click(f"{SCRIPT}_edit")
-    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('green circle')")
-    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
-    page.click(f"{SCRIPT}_reject")
-    page.wait_for_function(f"!document.querySelector('{SCRIPT}_status').innerText.trim()")
-    page.click(f"{SCRIPT}_accept")
-    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('no proposal')")
-    page.click(f"{SCRIPT}_edit")
-    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('green circle')")
-    page.click(f"{SCRIPT}_accept")
+    tell(page, "make the circle green and remove the square")
+    assert json.loads(panel_text(page)) == panel()
+    page.click(REJECT)
+    page.wait_for_selector(f"{EDITOR} .ranni-proposal", state="hidden")
+    tell(page, "make the circle green and remove the square")
+    page.click(ACCEPT)
     page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('green')")
-    changed = json.loads(page.input_value(f"{SCRIPT}_panel textarea"))
+    changed = json.loads(panel_text(page))
     assert [e["description"] for e in changed["elements"]] == ["a green circle"]
-    page.click(f"{SCRIPT}_undo")
+    page.click(f"{EDITOR} [data-tool=undo]")
     page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('square')")
-    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+    assert json.loads(panel_text(page))["elements"] == panel()["elements"]
 
 
 def test_an_instruction_that_is_not_understood_is_told(page: Any) -> None:
-    _switch_on(page)
+    switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
-    page.fill(f"{SCRIPT}_instruction textarea", "<img src=x onerror=hacked=1> the zebra")
-    page.click(f"{SCRIPT}_edit")
-    page.wait_for_function(f"document.querySelector('{SCRIPT}_status').innerText.includes('circle')")
+    page.fill(TOLD, "<img src=x onerror=hacked=1> the zebra")
+    page.press(TOLD, "Enter")
+    page.wait_for_function(f"document.querySelector('{EDITOR} .ranni-report').innerText.includes('circle')")
     assert page.evaluate("window.hacked") is None
-    assert json.loads(page.input_value(f"{SCRIPT}_panel textarea")) == panel()
+    assert json.loads(panel_text(page)) == panel()
 
 
 def test_models_are_listed_in_the_settings(page: Any, host: Host) -> None:
@@ -137,7 +77,7 @@ def test_models_are_listed_in_the_settings(page: Any, host: Host) -> None:
 
 def test_the_editor_and_the_text_are_one(page: Any) -> None:
     page.fill("#txt2img_prompt textarea", "plain background")
-    _switch_on(page)
+    switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
     element = page.locator(f"{SCRIPT}_editor svg [aria-label*='a red circle']").first
     element.wait_for()
@@ -151,29 +91,29 @@ def test_the_editor_and_the_text_are_one(page: Any) -> None:
     moved = json.loads(page.input_value(f"{SCRIPT}_panel textarea"))
     assert moved["elements"][1] == panel()["elements"][1]
     page.wait_for_timeout(1000)
-    found = request_of(_generated(page))
+    found = request_of(generated(page))
     assert found is not None
     assert found["panel"]["elements"][0]["box"]["x0"] > 0.05
 
 
 def test_controls_reach_the_picture(page: Any) -> None:
-    _switch_on(page)
+    switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", json.dumps(panel()))
     page.check(f"{SCRIPT}_mode input[value=latent]")
-    _type(page, f"{SCRIPT}_base_ratio input[type=number]", "0.4")
+    type_in(page, f"{SCRIPT}_base_ratio input[type=number]", "0.4")
     page.wait_for_timeout(1000)
-    found = request_of(_generated(page))
+    found = request_of(generated(page))
     assert found is not None
     assert found["guidance"] == {"mode": "latent", "base_ratio": 0.4}
     assert [e["id"] for e in found["panel"]["elements"]] == ["e1", "e2"]
 
 
 def test_a_wrong_panel_is_named_and_drawn_plain(page: Any) -> None:
-    _switch_on(page)
+    switch_on(page)
     page.fill(f"{SCRIPT}_panel textarea", '{"elements": [{"description": "<img src=x onerror=hacked=1>"}]}')
     page.wait_for_selector(f"{SCRIPT}_status li")
     assert "panel.elements[0].box" in "panel." + page.inner_text(f"{SCRIPT}_status li")
-    text = _generated(page)
+    text = generated(page)
     assert request_of(text) is None
     assert "Ranni" in page.inner_text("#html_log_txt2img")
     assert page.evaluate("window.hacked") is None
@@ -190,16 +130,16 @@ def test_parameters_that_are_read_back_draw_the_same(page: Any, host: Host) -> N
     page.wait_for_function(f"document.querySelector('{SCRIPT}_panel textarea').value.includes('circle')")
     page.wait_for_timeout(1500)
     assert page.is_checked(f"{SCRIPT}_enabled-visible-checkbox")
-    assert request_of(_generated(page)) == drawn.request
+    assert request_of(generated(page)) == drawn.request
     assert page.evaluate("window.hacked") is None
 
 
 def test_reading_parameters_without_a_panel_switches_it_off(page: Any, host: Host) -> None:
-    _switch_on(page)
+    switch_on(page)
     page.fill("#txt2img_prompt textarea", host.draw(steps=1).infotexts[0])
     page.click("#paste")
     page.wait_for_function(f"!document.querySelector('{SCRIPT}_enabled-visible-checkbox').checked")
-    assert request_of(_generated(page)) is None
+    assert request_of(generated(page)) is None
 
 
 def test_reload_ui_leaves_one_of_each(page: Any, host: Host) -> None:
@@ -215,5 +155,5 @@ def test_reload_ui_leaves_one_of_each(page: Any, host: Host) -> None:
     first, second = (host.draw(request={"panel": panel()}) for _ in range(2))
     assert (first.pixels == second.pixels).all()
     assert first.infotexts[0].count("Ranni: ") == 1
-    _load(page, host)
+    load(page, host)
     assert len(page.query_selector_all(f"{SCRIPT}_panel")) == 1

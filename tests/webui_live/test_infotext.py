@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_document
-from lib_ranni.webui.request import read
+from lib_ranni.service.request import read
 from tests.panel import strategies
 from tests.webui_live.host import Host, panel
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib_ranni.webui.request import read
+from lib_ranni.service.request import read
 from tests.panel.mutations import damaged
 from tests.webui_live.host import Host, panel
 from tests.webui_live.tab import Tab

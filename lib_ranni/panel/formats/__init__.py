@@ -1,6 +1,6 @@
 """Layouts of other tools, read as our panels and written back where their format has room for one.
 
-    import_panel(text)              finds out the format: Omost, Regional Prompter, RPG, Ranni, ...
+    import_panel(text)              finds out the format: Omost, RPG, Tiled Diffusion, Ranni, ...
     export_panel(panel, "rpg")      raises `InputError` where the panel does not fit the format
 
 No input makes these raise anything but `InputError`, and nothing read is ever run.
@@ -14,7 +14,16 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from lib_ranni.errors import InputError
-from lib_ranni.panel.formats import layout_json, omost, panel_json, ranni, regional_prompter, rpg
+from lib_ranni.panel.formats import (
+    forge_couple,
+    layout_json,
+    omost,
+    panel_json,
+    ranni,
+    regional_prompter,
+    rpg,
+    tiled_diffusion,
+)
 from lib_ranni.panel.formats.conversion import MAX_BYTES, Exported, Imported, given
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import Panel
@@ -45,6 +54,14 @@ FORMATS: dict[str, Format] = {
         Format("panel", "Panel (JSON)", panel_json.detects, panel_json.read, panel_json.write),
         Format("omost", "Omost canvas", omost.detects, omost.read),
         Format("rpg", "RPG plan", rpg.detects, rpg.read, rpg.write),
+        Format(
+            "tiled_diffusion",
+            "Tiled Diffusion",
+            tiled_diffusion.detects,
+            tiled_diffusion.read,
+            tiled_diffusion.write,
+        ),
+        Format("forge_couple", "Forge Couple", forge_couple.detects, forge_couple.read, forge_couple.write),
         Format(
             "regional_prompter",
             "Regional Prompter",

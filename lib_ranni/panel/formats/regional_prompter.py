@@ -11,15 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from lib_ranni.panel.formats import rp_parameters
+from lib_ranni.panel.formats import infotexts, rp_parameters
 from lib_ranni.panel.formats.conversion import (
     Imported,
     corners,
     given,
     imported,
-    one_line,
 )
 from lib_ranni.panel.formats.grid import (
     Grid,
@@ -27,6 +24,7 @@ from lib_ranni.panel.formats.grid import (
     grid_of,
     read_shares,
 )
+from lib_ranni.panel.formats.prompts import joined, with_lora
 from lib_ranni.panel.formats.rp_parameters import NAME, Settings
 from lib_ranni.panel.formats.rp_segments import (
     Segments,
@@ -43,8 +41,6 @@ _SETTING = re.compile(
     r"(?:^|[\n,\"]) {0,4}RP (?:Active|Divide mode|Ratios)\"? {0,4}:|regional prompter\" {0,4}:", re.I
 )
 _BREAK = re.compile(r"(?<!\w)BREAK(?!\w)")
-_LORA = re.compile(r"<lora:([^:<>]{1,256})(?::([^<>]{0,80}))?>")
-_WEIGHT = re.compile(r"(?:^|[:=])([+-]?(?:\d{1,4}\.?\d{0,9}|\.\d{1,9}))(?=$|[:@])")
 
 
 def detects(text: str) -> bool:
@@ -57,21 +53,17 @@ def detects(text: str) -> bool:
 def read(text: str) -> Imported:
     """The panel of an infotext, an API request or a prompt. Raises `InputError` for what is no grid."""
     text = given(text)
-    if text.lstrip().startswith("{"):
-        try:
-            document = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
-            document = None
-        if isinstance(document, dict):
-            return from_parameters(rp_parameters.parameters_of_request(document) or document)
-    return from_parameters(rp_parameters.parameters_of_text(text))
+    document = infotexts.document_of(text)
+    if document is not None:
+        return from_parameters(rp_parameters.parameters_of_request(document) or document)
+    return from_parameters(infotexts.parameters_of_text(text))
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> Imported:
     """The panel of an infotext's parameters: `Prompt`, `Negative prompt`, `Size`, and the `RP ...` ones."""
     problems = Problems()
     settings = rp_parameters.read_settings(parameters, problems)
-    prompt = problems.text("Prompt", parameters.get("Prompt", ""), 2**20)
+    prompt = problems.text("Prompt", parameters.get("Prompt", ""), infotexts.MAX_PROMPT)
     segments = _segments(prompt, "prompt", settings, settings.use_common, problems)
     regions = list(segments.regions)
     if segments.plain:
@@ -89,18 +81,18 @@ def from_parameters(parameters: Mapping[str, Any]) -> Imported:
             problems.add(f"regions[{index}]", "has no text", "left to the base prompt")
             continue
         element: dict[str, Any] = {"box": corners(*box), "negative": negatives[index]}
-        element["description"], element["lora"] = _with_lora(_joined(segments.common, words))
+        element["description"], element["lora"] = with_lora(joined(segments.common, words))
         if ratios[index] is not None:
             element["base_ratio"] = ratios[index]
         elements.append(element)
     if settings.mode == "attention" and any(element["lora"] for element in elements):
         problems.add("Prompt", "has LoRAs that acted on the whole picture", "kept to their regions")
     document: dict[str, Any] = {
-        "base": _joined(segments.common, segments.base or ""),
+        "base": joined(segments.common, segments.base or ""),
         "negative": whole,
         "elements": elements,
     }
-    aspect = rp_parameters.aspect_of(parameters)
+    aspect = infotexts.aspect_of(parameters)
     if aspect is not None:
         document["aspect"] = aspect
     return imported(NAME, document, problems, {"mode": settings.mode, **mixing})
@@ -118,25 +110,6 @@ def _segments(text: str, path: str, settings: Settings, use_common: bool, proble
         keep_and=settings.keep_and,
         keep_break=settings.keep_break,
     )
-
-
-def _joined(common: str | None, words: str) -> str:
-    if not common or not words:
-        return common or words
-    return f"{common.rstrip(' ,')}, {words}"
-
-
-def _with_lora(text: str) -> tuple[str, list[dict[str, Any]]]:
-    """The text without its LoRA tags, and these; a text that is nothing else stays."""
-    loras = []
-    for match in _LORA.finditer(text):
-        weight = _WEIGHT.search(match[2] or "")
-        loras.append({"name": match[1], "weight": float(weight[1]) if weight else 1.0})
-    if not loras:
-        return text, []
-    parts = (one_line(part) for part in _LORA.sub("", text).split(","))
-    words = ", ".join(part for part in parts if part)
-    return (words, loras) if words else (text, [])
 
 
 def _grid(settings: Settings, segments: Segments, regions: list[str], problems: Problems) -> Grid | None:
@@ -245,7 +218,7 @@ def _negatives(
     parameters: Mapping[str, Any], settings: Settings, segments: Segments, count: int, problems: Problems
 ) -> tuple[str, list[str]]:
     """What the whole picture must not show, and what each region must not."""
-    text = problems.text("Negative prompt", parameters.get("Negative prompt", ""), 2**20)
+    text = problems.text("Negative prompt", parameters.get("Negative prompt", ""), infotexts.MAX_PROMPT)
     found = _segments(text, "negative prompt", settings, settings.use_common_negative, problems)
     whole = [part for part in (found.common, found.base) if part]
     parts = list(found.regions)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from lib_ranni.errors import InputError
+from lib_ranni.panel.formats import infotexts
 from lib_ranni.panel.problems import Problems, shown
 
 NAME = "regional_prompter"
 SCRIPT = "regional prompter"
-_LINE = re.compile(r"\n(?:Steps|RP Active|RP Divide mode): ")
-_NEGATIVE = "\nNegative prompt:"
-_PAIR = re.compile(r'([A-Za-z][\w \-/]{0,60}): *("(?:[^"\\]|\\.)*"|[^,]*)(?:,|$)')
-_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 # The names of the positional arguments of the API, as the infotext calls them.
 _ARGUMENTS = (
@@ -48,66 +43,20 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def parameters_of_request(request: Mapping[str, Any]) -> dict[str, Any] | None:
     """The parameters of a txt2img or img2img request with arguments for Regional Prompter, or None."""
-    scripts = request.get("alwayson_scripts")
-    for name, script in scripts.items() if isinstance(scripts, dict) else ():
-        if isinstance(name, str) and name.lower() == SCRIPT and isinstance(script, dict):
-            values = script.get("args")
-            values = values if isinstance(values, list) else []
-            return {
-                "Prompt": request.get("prompt", ""),
-                "Negative prompt": request.get("negative_prompt", ""),
-                "Size-1": request.get("width", 512),
-                "Size-2": request.get("height", 512),
-                **dict(zip(_ARGUMENTS, values, strict=False)),
-            }
-    return None
-
-
-def parameters_of_text(text: str) -> dict[str, Any]:
-    """The parameters of an infotext; a text without any is a prompt."""
-    text = "\n" + text.strip()
-    match = _LINE.search(text)
-    head = text[: match.start()] if match else text
-    prompt, _, negative = head.partition(_NEGATIVE)
-    found: dict[str, Any] = {"Prompt": prompt.strip(), "Negative prompt": negative.strip()}
-    for pair in _PAIR.finditer(text[match.start() :].replace("\n", " ") if match else ""):
-        found.setdefault(pair[1].strip(), _unquoted(pair[2].strip()))
-    return found
-
-
-def _unquoted(value: str) -> str:
-    """A value of an infotext without the quotes that one with a comma has."""
-    if len(value) < 2 or not value.startswith('"') or not value.endswith('"'):
-        return value
-    try:
-        inner = json.loads(value)
-    except ValueError:
-        return value[1:-1]
-    return str(inner)
-
-
-def aspect_of(parameters: Mapping[str, Any]) -> float | None:
-    """Width / height of the picture, where the parameters tell."""
-    sides: list[Any] = [parameters.get("Size-1"), parameters.get("Size-2")]
-    match = _SIZE.match(_text(parameters.get("Size", "")))
-    if match:
-        sides = [match[1], match[2]]
-    pixels = [int(text) if text.isdecimal() and len(text) < 6 else 0 for text in map(_text, sides)]
-    return pixels[0] / pixels[1] if all(pixels) else None
+    values = infotexts.arguments_of(request, SCRIPT)
+    if values is None:
+        return None
+    return {**infotexts.parameters_of_request(request), **dict(zip(_ARGUMENTS, values, strict=False))}
 
 
 def read_settings(parameters: Mapping[str, Any], problems: Problems) -> Settings:
     """The settings among the parameters. Raises `InputError` for modes that are no grid."""
 
     def text(name: str, default: str) -> str:
-        value = parameters.get(name)
-        if value is None or isinstance(value, (str, int, float)):
-            return _text(value).strip() or default
-        problems.add(name, f"must be a text, not {shown(value)}", f"read as {default}")
-        return default
+        return infotexts.text_in(parameters, name, default, problems)
 
     def flag(name: str) -> bool:
-        return text(name, "false").lower() in ("true", "1", "yes", "on")
+        return infotexts.is_on(text(name, "false"))
 
     if text("RP Active", "true").lower() in ("false", "0"):
         problems.add(
@@ -139,20 +88,11 @@ def read_settings(parameters: Mapping[str, Any], problems: Problems) -> Settings
     )
 
 
-def _text(value: Any) -> str:
-    """A plain value as text; nothing for what is none, or too large to be one."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
-        return str(value)
-    return ""
-
-
 def _options(value: Any) -> str:
     """The chosen options in small letters, whatever shape they were kept in."""
     if isinstance(value, list):
-        value = ",".join(map(_text, value[:100]))
-    return _text(value).lower()
+        value = ",".join(map(infotexts.plain_text, value[:100]))
+    return infotexts.plain_text(value).lower()
 
 
 def _upright(tab: str, submode: str, problems: Problems) -> bool:

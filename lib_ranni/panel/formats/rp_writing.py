@@ -5,13 +5,13 @@ The prompt spells out the grid with ADDCOL and ADDROW, so that no BREAK has to b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib_ranni.errors import InputError
 from lib_ranni.panel.formats.conversion import Exported, note_losses, one_line
 from lib_ranni.panel.formats.grid import Grid, find_grid, write_ratio
+from lib_ranni.panel.formats.infotexts import size_of
 from lib_ranni.panel.formats.rp_parameters import NAME
 from lib_ranni.panel.formats.rp_segments import without_keywords
 from lib_ranni.panel.problems import Problems
@@ -109,13 +109,8 @@ def _values(
         "RP Flip": "False",
     }
     if panel.aspect != 1.0:
-        values["Size"] = _size(panel.aspect)
+        values["Size"] = size_of(panel.aspect)
     return values
-
-
-def _size(aspect: float) -> str:
-    """A size of about 1024 by 1024 pixels in this aspect, in steps of 8."""
-    return "x".join(str(max(8, 8 * round(128 * side))) for side in (math.sqrt(aspect), math.sqrt(1 / aspect)))
 
 
 def _quoted(value: str) -> str:

@@ -28,6 +28,7 @@ from lib_ranni.planner.protocol import ElementReady, Event, PlanRequest, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.commands.generate import GIVEN_CONTROL, add_control_arguments
 from lib_ranni.standalone.console import progress_bar, say, show
+from lib_ranni.standalone.few_step_arguments import add_few_step_arguments, few_step_fields
 from lib_ranni.standalone.planning import add_planner_arguments, planner_from
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument("--cfg", type=bounded_float(0, 100), metavar="F")
     add_control_arguments(parser)
+    add_few_step_arguments(parser)
     parser.add_argument("--model", type=Path, metavar="PATH", help="another checkpoint than the shipped one")
     parser.add_argument("--out", type=Path, default=Path("outputs/eval"), metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
@@ -167,8 +169,9 @@ def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]
     if args.conditioner is not None:
         checkpoint = checkpoint.with_conditioner(args.conditioner)
     engine = Engine(checkpoint)
-    given = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg", *GIVEN_CONTROL)}
-    given = {name: value for name, value in given.items() if value is not None}
+    own = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg", *GIVEN_CONTROL)}
+    given = few_step_fields(args, checkpoint)
+    given |= {name: value for name, value in own.items() if value is not None}
     scale = given.pop("control", checkpoint.defaults.control)
 
     def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:

@@ -13,11 +13,12 @@ from lib_ranni.panel.writing import to_document
 from lib_ranni.planner.protocol import PlanRequest
 from lib_ranni.standalone.arguments import bounded_float, bounded_int, size, text
 from lib_ranni.standalone.console import progress_bar, say, show, show_json
+from lib_ranni.standalone.few_step_arguments import add_few_step_arguments, few_step_fields
 from lib_ranni.standalone.planning import add_planner_arguments, plan, planner_from
 from lib_ranni.standalone.sources import load_panel
 
 if TYPE_CHECKING:
-    from lib_ranni.standalone.checkpoint import Defaults
+    from lib_ranni.standalone.checkpoint import Checkpoint
     from lib_ranni.standalone.requests import Request
 
 SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow it"
@@ -25,7 +26,10 @@ SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow
 MODES = ("plain", "attention", "latent", "panel")
 OVERLAPS = ("front", "blend")
 
-GIVEN = ("mode", "base_ratio", "feather", "overlap", "negative", "steps", "cfg", "sampler", "batch")
+GIVEN = (
+    *("mode", "base_ratio", "feather", "overlap", "start", "end"),
+    *("negative", "steps", "cfg", "sampler", "batch"),
+)
 GIVEN_CONTROL = ("control", "control_start", "control_stop", "local_mask", "postfix")
 """Arguments that are fields of a request under the same name."""
 
@@ -50,6 +54,12 @@ def register(parser: ArgumentParser) -> None:
         "--feather", type=bounded_float(0, 0.5), metavar="F", help="softness of region edges, 0..0.5"
     )
     parser.add_argument("--overlap", choices=OVERLAPS, help="who gets what two regions share")
+    parser.add_argument(
+        "--start", type=bounded_float(0, 1), metavar="F", help="share of the steps before elements act, 0..1"
+    )
+    parser.add_argument(
+        "--end", type=bounded_float(0, 1), metavar="F", help="share of the steps after which none acts, 0..1"
+    )
     add_control_arguments(parser)
     parser.add_argument("--negative", type=text, metavar="TEXT", help="what the pictures must not show")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
@@ -57,6 +67,7 @@ def register(parser: ArgumentParser) -> None:
         "--cfg", type=bounded_float(0, 100), metavar="F", help="guidance scale; 1 turns it off"
     )
     parser.add_argument("--sampler", metavar="NAME", help="such as ddim, euler-a, dpmpp-2m-karras")
+    add_few_step_arguments(parser)
     parser.add_argument(
         "--seed",
         type=bounded_int(-1, MAX_SEED),
@@ -110,7 +121,7 @@ def run(args: Namespace) -> int:
     checkpoint = load_checkpoint(model, args.device)
     if args.conditioner is not None:
         checkpoint = checkpoint.with_conditioner(args.conditioner)
-    request = _request(args, checkpoint.defaults, again)
+    request = _request(args, checkpoint, again)
     args.out.mkdir(parents=True, exist_ok=True)
     with progress_bar("drawing") as advance:
         generation = Engine(checkpoint).generate(request, advance)
@@ -138,15 +149,16 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _request(args: Namespace, defaults: Defaults, again: Request | None) -> Request:
-    """What the arguments say, over the request being drawn again, over the checkpoint's defaults."""
+def _request(args: Namespace, checkpoint: Checkpoint, again: Request | None) -> Request:
+    """What the arguments say, over the preset, the request drawn again, the checkpoint's defaults."""
     import msgspec
 
     from lib_ranni.standalone.requests import checked
 
-    given = {
-        name: getattr(args, name) for name in (*GIVEN, *GIVEN_CONTROL) if getattr(args, name) is not None
-    }
+    defaults = checkpoint.defaults
+    given = few_step_fields(args, checkpoint)
+    own = {name: getattr(args, name) for name in (*GIVEN, *GIVEN_CONTROL)}
+    given |= {name: value for name, value in own.items() if value is not None}
     if args.seed is not None:
         given["seed"] = args.seed if args.seed >= 0 else SystemRandom().randrange(MAX_SEED + 1)
     if args.size is not None:

@@ -53,11 +53,11 @@ def _replace(name: str, rules: tuple[tuple[str, str], ...]) -> str:
     return name
 
 
-def unet_name(name: str) -> str:
-    """diffusers' name of a UNet tensor -> the latent-diffusion name, without prefix."""
+def unet_name(name: str, blocks: int = UNET_BLOCKS) -> str:
+    """diffusers' name of a UNet tensor -> the latent-diffusion name, without prefix; `blocks` in a level."""
     if ".resnets." in name:
         name = _replace(name, _RESNET)
-    period = UNET_BLOCKS + 1
+    period = blocks + 1
     if match := re.match(r"down_blocks\.(\d+)\.(resnets|attentions|downsamplers)\.(\d+)\.(.*)", name):
         level, kind, index, rest = int(match[1]), match[2], int(match[3]), match[4]
         if kind == "downsamplers":
@@ -66,7 +66,7 @@ def unet_name(name: str) -> str:
     if match := re.match(r"up_blocks\.(\d+)\.(resnets|attentions|upsamplers)\.(\d+)\.(.*)", name):
         level, kind, index, rest = int(match[1]), match[2], int(match[3]), match[4]
         if kind == "upsamplers":
-            return f"output_blocks.{period * level + UNET_BLOCKS}.2.{rest}"
+            return f"output_blocks.{period * level + blocks}.2.{rest}"
         return f"output_blocks.{period * level + index}.{int(kind == 'attentions')}.{rest}"
     return _replace(name, _UNET_ENDS)
 

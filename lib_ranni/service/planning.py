@@ -1,4 +1,4 @@
-"""The routes that plan and edit, at once or as a stream of server-sent events."""
+"""What a body asks of a planner, at once or as a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lib_ranni.panel.diff import diff, sentences
 from lib_ranni.panel.problems import Problems
 from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel
 from lib_ranni.panel.writing import to_document
+from lib_ranni.planner.planners import NAMES
 from lib_ranni.planner.protocol import (
     Cancelled,
     Delta,
@@ -25,9 +26,10 @@ from lib_ranni.planner.protocol import (
     ElementReady,
     Event,
     Failed,
+    PlanRequest,
     finish,
 )
-from lib_ranni.webui.planning import PLANNERS, interrupted, planner, request
+from lib_ranni.service.host import Host
 
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff")
 
@@ -38,36 +40,55 @@ Run = Callable[[Cancelled], Iterator[Event]]
 """Starts a planner; the events are those of one plan or edit."""
 
 
-def plan_run(body: dict[str, Any], problems: Problems) -> Run:
-    """What a body asks to be planned; its faults go into `problems`."""
+def plan_request(prompt: str, aspect: float, seed: int | None) -> PlanRequest:
+    """What a planner is asked for a canvas of this width / height, whatever that is."""
+    return PlanRequest(prompt, min(10.0, max(0.1, aspect)), seed)
+
+
+def plan_run(host: Host, body: dict[str, Any], present: Panel | None, problems: Problems) -> Run:
+    """What a body asks to be planned; its faults go into `problems`.
+
+    Of the `present` panel the locked elements stay.
+    """
     prompt = problems.text("prompt", body.get("prompt"), MAX_TEXT)
     aspect = problems.number("aspect", body.get("aspect", 1.0), 0.1, 10.0, 1.0)
     seed = problems.whole("seed", body.get("seed"), 0, MAX_SEED)
     name, picture = _name(body, problems), _picture(body.get("picture"), problems)
-    asked = msgspec.structs.replace(request(prompt, aspect, seed), picture=picture)
-    return lambda stop: planner(name).plan(asked, stop)
+    asked = msgspec.structs.replace(plan_request(prompt, aspect, seed), picture=picture)
+
+    def run(stop: Cancelled) -> Iterator[Event]:
+        # What reads descriptions has vocabularies, which cost time when they are imported.
+        from lib_ranni.planner.keeping import with_locked
+
+        for event in host.planner(name).plan(asked, stop):
+            if isinstance(event, Done) and present is not None:
+                yield msgspec.structs.replace(event, panel=with_locked(present, event.panel))
+            else:
+                yield event
+
+    return run
 
 
-def edit_run(body: dict[str, Any], panel: Panel, problems: Problems) -> Run:
+def edit_run(host: Host, body: dict[str, Any], panel: Panel, problems: Problems) -> Run:
     """What a body asks to be changed about a panel, in words."""
-    told = problems.text("instruction", body.get("instruction"), MAX_TEXT)
+    instruction = problems.text("instruction", body.get("instruction"), MAX_TEXT)
     seed = problems.whole("seed", body.get("seed"), 0, MAX_SEED)
     name = _name(body, problems)
-    return lambda stop: planner(name).edit(EditRequest(panel, told, seed), stop)
+    return lambda stop: host.planner(name).edit(EditRequest(panel, instruction, seed), stop)
 
 
-def at_once(run: Run, before: Panel | None = None) -> dict[str, Any]:
+def at_once(run: Run, stopped: Cancelled, before: Panel | None = None) -> dict[str, Any]:
     """The end of a run as a response. Raises `PlannerError`."""
-    return _end(finish(run(interrupted())), before)
+    return _end(finish(run(stopped)), before)
 
 
-def streamed(run: Run, before: Panel | None = None) -> StreamingResponse:
+def streamed(run: Run, stopped: Cancelled, before: Panel | None = None) -> StreamingResponse:
     """The events of a run as they come: `delta`, `element`, `done`, `failed`. Hanging up cancels it."""
-    return StreamingResponse(_lines(run, before), headers=_UNHELD, media_type="text/event-stream")
+    return StreamingResponse(_lines(run, stopped, before), headers=_UNHELD, media_type="text/event-stream")
 
 
-async def _lines(run: Run, before: Panel | None) -> AsyncIterator[bytes]:
-    gone, stopped = threading.Event(), interrupted()
+async def _lines(run: Run, stopped: Cancelled, before: Panel | None) -> AsyncIterator[bytes]:
+    gone = threading.Event()
     events: Iterator[Event] | None = None
 
     def following() -> Event | None:
@@ -110,9 +131,9 @@ def _end(done: Done, before: Panel | None) -> dict[str, Any]:
 
 
 def _name(body: dict[str, Any], problems: Problems) -> str:
-    name = problems.text("planner", body.get("planner", PLANNERS[0]), 64)
-    if name not in PLANNERS:
-        problems.add("planner", f"there is no planner of this name; choose {', '.join(PLANNERS)}", "none")
+    name = problems.text("planner", body.get("planner", NAMES[0]), 64)
+    if name not in NAMES:
+        problems.add("planner", f"there is no planner of this name; choose {', '.join(NAMES)}", "none")
     return name
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel.types import MAX_SEED, Panel
-from lib_ranni.webui.request import (
+from lib_ranni.service.request import (
     MODES,
     OVERLAPS,
     GuidedMode,

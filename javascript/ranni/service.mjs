@@ -1,0 +1,136 @@
+/**
+ * The routes of the server below `<base>/ranni/v1/`, as docs/api.md has them.
+ *
+ * @typedef {{panel: any, report: {unread: string[], notes: string[], repairs: string[], fallback: string},
+ *   changes?: string[]}} Answer to `plan` and `edit`
+ * @typedef {ReturnType<typeof createService>} Service
+ */
+
+/** Why there is no answer: the code and the filling of a text, like a fault of a document. */
+export class ServiceError extends Error {
+  /** @param {string} code @param {string | number} [about] @param {number} [status] of HTTP, or 0 */
+  constructor(code, about = "", status = 0) {
+    super(`${code} ${about}`);
+    this.code = code;
+    this.args = [about];
+    this.status = status;
+  }
+}
+
+/** The root of the host's server, which serves this code below it. @param {string} moduleUrl */
+export function baseOf(moduleUrl) {
+  const { origin, pathname } = new URL(moduleUrl);
+  const found = /^(.*?)\/file=|^(.*)\/ranni\/javascript\//.exec(pathname);
+  return origin + (found?.[1] ?? found?.[2] ?? "");
+}
+
+/**
+ * A function that takes server-sent events piece by piece and calls `on` for each event.
+ * @param {(event: string, data: string) => void} on
+ */
+export function eventParser(on) {
+  let [rest, event, data] = ["", "", ""];
+  return (/** @type {string} */ piece) => {
+    // A CR at the end waits for what may be its LF.
+    const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      const [name, value] = line.split(/: ?(.*)/s, 2);
+      if (name === "event") event = value;
+      else if (name === "data") data += `${value ?? ""}\n`;
+      if (line) continue;
+      if (data) on(event, data);
+      event = data = "";
+    }
+  };
+}
+
+/** @param {string} url @param {RequestInit} init @param {string} [type] of the answer */
+async function ask(url, init, type = "application/json") {
+  const answer = await fetch(url, init).catch(() => {
+    init.signal?.throwIfAborted();
+    throw new ServiceError("network");
+  });
+  const { status } = answer;
+  // Whoever asks for a login may do so with a page that is sent as if all were well.
+  if (answer.ok && answer.headers.get("Content-Type")?.startsWith(type)) return answer;
+  if (status === 401 || status === 403) throw new ServiceError("login", "", status);
+  if (status === 409) throw new ServiceError("taken", "", status);
+  const { error, problems = [] } = await answer.json().catch(() => ({}));
+  if (typeof error !== "string") throw new ServiceError("answer", status, status);
+  const found = problems.slice(0, 3).map((/** @type {any} */ p) => `${p.path}: ${p.message}`);
+  throw new ServiceError("server", [error, ...found].join("; "), status);
+}
+
+/** @param {BodyInit} body @param {string} [type] */
+const posted = (body, type = "application/json") => ({
+  method: "POST",
+  headers: { "Content-Type": type },
+  body,
+});
+
+/**
+ * What the server at `base` (no slash at its end) can be asked. Takes and gives the routes' own JSON; raises
+ * `ServiceError`, or what its signal was aborted with.
+ * @param {string} base
+ */
+export function createService(base) {
+  /** @param {string} route @param {RequestInit} [init] @returns {Promise<any>} */
+  const get = async (route, init = {}) => {
+    const answer = await ask(`${base}/ranni/v1/${route}`, init);
+    return answer.json().catch(() => {
+      throw new ServiceError("cut");
+    });
+  };
+  const post = (/** @type {string} */ route) => (/** @type {Record<string, any>} */ body) =>
+    get(route, posted(JSON.stringify(body)));
+
+  /**
+   * @param {"plan" | "edit"} route @param {Record<string, any>} request
+   * @param {(event: string, value: any) => void} on hears of `delta` and `element`
+   * @param {AbortSignal} signal @returns {Promise<Answer>}
+   */
+  async function stream(route, request, on, signal) {
+    const init = { ...posted(JSON.stringify({ ...request, stream: true })), signal };
+    const answer = await ask(`${base}/ranni/v1/${route}`, init, "text/event-stream");
+    /** @type {any} */
+    let [end, failed] = [null, false];
+    const push = eventParser((event, data) => {
+      const value = JSON.parse(data);
+      failed ||= event === "failed";
+      if (failed || event === "done") end ??= value;
+      else if (!end) on(event, value);
+    });
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
+    const decoder = new TextDecoder();
+    while (!end) {
+      const piece = await reader.read().catch(() => null);
+      signal.throwIfAborted();
+      if (!piece?.value) throw new ServiceError("cut");
+      push(decoder.decode(piece.value, { stream: true }));
+    }
+    if (failed) throw new ServiceError(end.cancelled ? "cancelled" : "server", end.error);
+    return end;
+  }
+
+  return Object.freeze({
+    plan: stream.bind(null, "plan"),
+    edit: stream.bind(null, "edit"),
+    version: () => get("version"),
+    import: post("import"),
+    export: post("export"),
+    /** A picture or a text that holds a panel. @param {Blob} file */
+    open: (file) => get("open", posted(file, "application/octet-stream")),
+    panels: Object.freeze({
+      list: () => get("panels"),
+      load: post("panels/load"),
+      save: post("panels/save"),
+      rename: post("panels/rename"),
+      delete: post("panels/delete"),
+    }),
+    /** @param {readonly string[]} texts @returns {Promise<[number, number][]>} tokens, and room for them */
+    tokens: async (texts) => (await post("tokens")({ texts })).counts,
+    /** @returns {Promise<string[]>} */
+    loras: async () => (await get("loras")).names,
+  });
+}

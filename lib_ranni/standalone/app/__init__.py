@@ -1,0 +1,1 @@
+"""The page that plans, edits and draws in a browser, without a WebUI."""
