@@ -160,6 +160,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
         if path.is_file():
             (out / path.relative_to(SHAPES)).parent.mkdir(exist_ok=True)
             (out / path.relative_to(SHAPES)).write_bytes(path.read_bytes())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the command will: another number adds up in another order
     patch = pytest.MonkeyPatch()
     patch.setattr(latents, "SHARD", 32)
     patch.setitem(recipes.RECIPES, "cpu", Recipe(scenes=32))
@@ -171,6 +173,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     assert cli.main(words) == 0
     yield folder
     patch.undo()
+    torch.set_num_threads(threads)
 
 
 def test_an_interrupted_run_ends_the_same(trained: Path, tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -213,7 +213,8 @@ def _step_loss(
     rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
     clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
     batch = make_batch([data.scenes[row] for row in rows], states.tokens, recipe.rows, rng)
+    labels = states.labels(batch.elements.texts)  # in full precision, however often they were asked for
     with torch.autocast(device.type, torch.bfloat16):
-        residual = batch_residual(model, batch.elements, states.labels(batch.elements.texts), len(rows))
+        residual = batch_residual(model, batch.elements, labels, len(rows))
     given = unet_arguments(batch, states, device)
     return _loss(frozen, residual, clean, batch, given, recipe, generator)
