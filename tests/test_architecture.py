@@ -29,7 +29,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"panel"},
         {"msgspec", "httpx", "httpx_sse", "torch", "transformers", "peft", "safetensors", "jinja2"},
     ),
-    "guidance": ({"panel"}, {"msgspec", "torch", "numpy"}),
+    "guidance": ({"panel"}, {"msgspec", "torch", "numpy", "safetensors"}),
     "sampling": (set(), {"msgspec", "torch", "safetensors"}),
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
     "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL"}),
@@ -64,7 +64,11 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
 }
 
 # Allowed only inside functions, so that importing the library stays quick and needs none of them.
-_LAZY = {"planner": {"torch", "transformers", "peft", "safetensors", "jinja2"}, "lora": {"peft"}}
+_LAZY = {
+    "planner": {"torch", "transformers", "peft", "safetensors", "jinja2"},
+    "lora": {"peft"},
+    "guidance": {"safetensors"},
+}
 _LIGHT = ("panel", "planner", "evaluation")
 
 

@@ -114,6 +114,43 @@ OUTLINES: dict[str, list[Outline]] = {
 SHAPES: tuple[str, ...] = tuple(OUTLINES)
 
 
+def _corners(shape: str) -> list[tuple[float, float]]:
+    """What can be pointed at: the tips of a shape, or the ends of its axes."""
+    outline = OUTLINES[shape][0]
+    if shape == "star":
+        return outline[::2]
+    if len(outline) <= 4:
+        return outline
+    xs, ys = [x for x, _ in outline], [y for _, y in outline]
+    middle = outline[xs.index(min(xs))][1], outline[xs.index(max(xs))][1]
+    if shape == "cross":
+        middle = (0.5, 0.5)
+    sides = [(min(xs), middle[0]), (max(xs), middle[1]), (0.5, max(ys))]
+    return sides if shape == "heart" else [*sides, (0.5, min(ys))]
+
+
+POINTS: dict[str, tuple[tuple[float, float], ...]] = {shape: tuple(_corners(shape)) for shape in OUTLINES}
+"""Shape name -> its tips, in the unit square: where a panel's keypoints would be."""
+
+
+def tips(item: SceneObject) -> tuple[tuple[float, float], ...]:
+    """The tips of an object, (x, y) in 0..1 of the canvas."""
+    left, top = item.x - item.size / 2, item.y - item.size / 2
+    return tuple((left + x * item.size, top + y * item.size) for x, y in POINTS[item.shape])
+
+
+def drawn_bounds(item: SceneObject) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of what is drawn of an object: less than its square where the shape leaves a margin."""
+    left, top = item.x - item.size / 2, item.y - item.size / 2
+    xs, ys = zip(*OUTLINES[item.shape][0], strict=True)
+    return (
+        left + min(xs) * item.size,
+        top + min(ys) * item.size,
+        left + max(xs) * item.size,
+        top + max(ys) * item.size,
+    )
+
+
 def _jitter(color: Rgb, spread: int, rng: Random) -> Rgb:
     shade = rng.randint(-spread, spread)
     r, g, b = (min(255, max(0, c + shade + rng.randint(-2, 2))) for c in color)

@@ -49,7 +49,7 @@ class _Plan:
 
 
 @dataclass(eq=False)
-class _Site:
+class Site:
     """One cross-attention module and what is remembered of it."""
 
     module: Any
@@ -93,7 +93,7 @@ class _Site:
         self.arranged.clear()
 
 
-def find_sites(unet: nn.Module, project: Project = project) -> list[_Site]:
+def find_sites(unet: nn.Module, project: Project = project) -> list[Site]:
     """Every cross-attention of a UNet, in its order."""
     sites = []
     for name, module in unet.named_modules():
@@ -101,7 +101,7 @@ def find_sites(unet: nn.Module, project: Project = project) -> list[_Site]:
         if not inside_block or not all(hasattr(module, part) for part in _PARTS):
             continue
         owner = unet.get_submodule(name.rsplit(_BLOCKS, 1)[0])
-        sites.append(_Site(module, owner, module.forward, "forward" in module.__dict__, project))
+        sites.append(Site(module, owner, module.forward, "forward" in module.__dict__, project))
     if not sites:
         raise GuidanceError(
             "this model has no cross-attention that can be guided (only UNets of Stable Diffusion 1, 2 "
@@ -130,7 +130,7 @@ class GuidanceSession:
         self._unet = unet
         self._project = project
         self._on_error = on_error
-        self._sites: list[_Site] = []
+        self._sites: list[Site] = []
         self._handles: list[Any] = []
         self._announced: tuple[Row | None, ...] | None = None
         self._rows: tuple[Row | None, ...] | None = None
@@ -170,7 +170,7 @@ class GuidanceSession:
         self._announced, self._expected = tuple(rows), grid
         self._active = {image: self.panels[image].active(progress) for image in pictures}
 
-    def _install(self, site: _Site) -> None:
+    def _install(self, site: Site) -> None:
         def hook(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             if self._rows is None:
                 return site.original(x, *args, **kwargs)
@@ -184,7 +184,7 @@ class GuidanceSession:
                 return site.original(x, *args, **kwargs)
 
         def see_grid(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            site.grid = _grid(args, kwargs)
+            site.grid = grid_of(args, kwargs)
 
         self._handles.append(site.owner.register_forward_pre_hook(see_grid, with_kwargs=True))
         site.hook = hook
@@ -199,7 +199,7 @@ class GuidanceSession:
         self._plans.clear()
 
     def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._latent = _grid(args, kwargs)
+        self._latent = grid_of(args, kwargs)
         self._rows, self._announced = self._announced, None
 
     def _end_call(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -207,7 +207,7 @@ class GuidanceSession:
 
     def _forward(
         self,
-        site: _Site,
+        site: Site,
         rows: Sequence[Row | None],
         x: Tensor,
         args: tuple[Any, ...],
@@ -238,21 +238,21 @@ class GuidanceSession:
                 parts.append(site.attend(x[start:end], plan))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _plan(self, row: Row, site: _Site, x: Tensor) -> _Plan | None:
+    def _plan(self, row: Row, site: Site, x: Tensor) -> _Plan | None:
         """What a row attends to, made once for all layers and steps that share it; None: only its text."""
         panel, active = self.panels[row.image], self._active[row.image]
         if not active:
             return None
         key = (panel, row.negative, active, site.grid, self._latent, x.device, x.dtype)
         if key not in self._plans:
-            _require_grid(site.grid, x.shape[1])
+            require_grid(site.grid, x.shape[1])
             texts = panel.opposites(active) if row.negative else panel.positives(active)
             maps, distinct = merged(panel.maps(active, site.grid, self._latent), texts)
             self._plans[key] = _Plan(tuple(distinct), make_layout(maps.flatten(1).to(x)))
         plan = self._plans[key]
         if plan.is_only(row.text):
             return None
-        _require_grid(site.grid, x.shape[1])
+        require_grid(site.grid, x.shape[1])
         return plan
 
 
@@ -276,7 +276,8 @@ def _cut(value: Any, start: int, end: int, rows: int) -> Any:
     return value
 
 
-def _require_grid(grid: Grid, tokens: int) -> None:
+def require_grid(grid: Grid, tokens: int) -> None:
+    """Raise `GuidanceError` where a layer's tokens are not the cells of its grid."""
     if grid[0] * grid[1] != tokens:
         raise GuidanceError(
             f"a layer has {tokens} tokens on a grid of {grid[0]} by {grid[1]}; "
@@ -284,7 +285,7 @@ def _require_grid(grid: Grid, tokens: int) -> None:
         )
 
 
-def _grid(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Grid:
+def grid_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Grid:
     """(h, w) of the picture-shaped first argument of a UNet or transformer, however it was passed."""
     for value in (*args[:1], *(kwargs.get(name) for name in ("sample", "x", "hidden_states"))):
         if isinstance(value, Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import msgspec
 import torch
 
 from lib_ranni.errors import InputError, ModelError
+from lib_ranni.guidance.panel_control import PanelConditioner, make_conditioner
+from lib_ranni.guidance.panel_files import conditioner_tensors, read_conditioner
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.loras import WornLoras
@@ -35,6 +38,10 @@ class Defaults(msgspec.Struct, frozen=True):
     base_ratio: float = 0.2
     feather: float = 0.0
     mode: Literal["attention", "latent"] = "attention"
+    control: float = 0.6
+    """Panel control's scale where it is on; `control_start` and `control_stop` are its timesteps."""
+    control_start: float = 1000.0
+    control_stop: float = 600.0
     base: str = ""
     """Base prompt of panels that name no surroundings; empty: the whole prompt, which fits them all."""
 
@@ -48,9 +55,11 @@ class Defaults(msgspec.Struct, frozen=True):
 
     def request(self, panels: Sequence[Panel], **given: Any) -> Request:
         """A request to draw these panels, grounded, with the given fields over the defaults."""
-        own = {"width": self.size, "height": self.size}
+        own: dict[str, Any] = {"width": self.size, "height": self.size}
         own |= {name: getattr(self, name) for name in ("mode", "base_ratio", "feather")}
         own |= {name: getattr(self, name) for name in ("steps", "cfg", "sampler")}
+        own |= {name: getattr(self, name) for name in ("control_start", "control_stop")}
+        own["control"] = self.control if given.get("mode", self.mode) == "panel" else 0.0
         return Request(panels=tuple(self.grounded(panel) for panel in panels), **own | given)
 
 
@@ -68,10 +77,17 @@ class Checkpoint:
     encoder: Encoder
     scheduler: dict[str, Any]
     defaults: Defaults = field(default_factory=Defaults)
+    conditioner: PanelConditioner | None = None
     worn: WornLoras = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "worn", WornLoras(self.unet))
+
+    def with_conditioner(self, path: Path) -> Checkpoint:
+        """The same checkpoint with the panel conditioner of a file. Raises `ModelError`."""
+        other = dataclasses.replace(self, conditioner=read_conditioner(path.expanduser()).to(self.device))
+        object.__setattr__(other, "worn", self.worn)  # of one UNet there is one record of what it wears
+        return other
 
     @property
     def device(self) -> torch.device:
@@ -271,7 +287,21 @@ def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
     kind: Kind = "sdxl" if xl else "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
     zero_empty = bool(getattr(pipeline.config, "force_zeros_for_empty_prompt", False))
     encoder = Encoder(pairs, penultimate=xl, zero_empty=xl and zero_empty)
-    return Checkpoint(path, kind, unet, vae, encoder, dict(pipeline.scheduler.config), _defaults(path, unet))
+    conditioner = _conditioner(path, device)
+    scheduler = dict(pipeline.scheduler.config)
+    if conditioner is not None and kind == "sd2":
+        # The release was trained on a schedule that ends in pure noise; its configuration does not say so.
+        scheduler["rescale_betas_zero_snr"] = True
+    return Checkpoint(path, kind, unet, vae, encoder, scheduler, _defaults(path, unet), conditioner)
+
+
+def _conditioner(path: Path, device: torch.device) -> PanelConditioner | None:
+    """The panel conditioner inside a checkpoint file, or beside the networks of a folder."""
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if len(files) != 1:
+        return None
+    tensors = conditioner_tensors(files[0])
+    return make_conditioner(tensors).to(device) if tensors else None
 
 
 def _defaults(path: Path, unet: Any) -> Defaults:

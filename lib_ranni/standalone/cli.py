@@ -15,7 +15,10 @@ from lib_ranni import __version__
 from lib_ranni.errors import RanniError
 from lib_ranni.standalone.console import say
 
-COMMANDS = ("plan", "generate", "edit", "show", "app", "lora", "evaluate", "tour", "train", "prior")
+COMMANDS = (
+    *("plan", "generate", "edit", "show", "app", "lora", "convert"),
+    *("evaluate", "tour", "train", "prior"),
+)
 NAMES = {"evaluate": "eval"}
 """Module -> name on the command line, where the name is a built-in function's."""
 

@@ -90,6 +90,31 @@ class Encoder:
         """Tokens of a prompt, without start, end and padding."""
         return sum(len(chunk.tokens) for chunk in chunks(prompt, self._pairs[0][0]))
 
+    @property
+    def tokenizer(self) -> Any:
+        """What splits prompts into tokens; XL's two split alike."""
+        return self._pairs[0][0]
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text as it stands, without emphasis, start and end."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    @torch.no_grad()
+    def hidden(self, ids: list[int]) -> Tensor:
+        """(77, D) for at most 75 tokens of one text."""
+        parts = []
+        for tokenizer, model in self._pairs:
+            row = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
+            row += [tokenizer.pad_token_id] * (CHUNK + 2 - len(row))
+            parts.append(self._states(model, torch.tensor([row], device=_device(model)))[0][0])
+        return torch.cat(parts, dim=-1)
+
+    def _states(self, model: Any, ids: Tensor) -> tuple[Tensor, Any]:
+        """(B, 77, D) of the layer that prompts are taken from, and all the model gives."""
+        out = model(ids, output_hidden_states=self._penultimate)
+        return (out.hidden_states[-2] if self._penultimate else out.last_hidden_state), out
+
     @torch.no_grad()
     def encode(self, prompt: str, *, negative: bool = False) -> Text:
         """The prompt's context (77 n, D) and, for XL, pooled vector. Equal prompts give the same object."""
@@ -106,13 +131,12 @@ class Encoder:
     def _encode(self, prompt: str, negative: bool) -> Text:
         parts, pooled = [], None
         for tokenizer, model in self._pairs:
-            device = next(model.parameters()).device
+            device = _device(model)
             bos, eos, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
             rows = [chunk.rows(bos, eos, pad) for chunk in chunks(prompt, tokenizer)]
             ids = torch.tensor([row for row, _ in rows], device=device)
             weights = torch.tensor([row for _, row in rows], device=device)
-            out = model(ids, output_hidden_states=self._penultimate)
-            hidden = out.hidden_states[-2] if self._penultimate else out.last_hidden_state
+            hidden, out = self._states(model, ids)
             parts.append(emphasized(hidden, weights))
             pooled = getattr(out, "text_embeds", None)
         # The two encoders of XL split a prompt alike: their tokenizers differ only in padding.
@@ -122,3 +146,7 @@ class Encoder:
             context = torch.zeros_like(context)
             vector = None if vector is None else torch.zeros_like(vector)
         return Text(context, vector)
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    return next(model.parameters()).device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lib_ranni.errors import ModelError
 from lib_ranni.guidance.guides import Guide, Row, make_guide
+from lib_ranni.guidance.panel_session import PanelControlSession, PanelLabels
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
@@ -21,6 +23,7 @@ from lib_ranni.panel.timing import acting
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.few_step import FewSteps
+from lib_ranni.standalone.labels import panel_labels, unheard
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler
 
@@ -85,10 +88,17 @@ class _Sampling:
         self._checkpoint = checkpoint
         self._request = request
         panels = [_panel_texts(checkpoint.encoder, request, n) for n in range(request.batch)]
-        self._guide: Guide = make_guide(request.mode, panels, request.cfg)
-        self._session = GuidanceSession(checkpoint.unet, panels) if request.mode == "attention" else None
+        mode = "plain" if request.mode == "panel" else request.mode
+        self._guide: Guide = make_guide(mode, panels, request.cfg)
+        self._sessions: list[GuidanceSession | PanelControlSession] = []
+        if request.mode == "attention":
+            self._sessions.append(GuidanceSession(checkpoint.unet, panels))
         self._few = FewSteps(checkpoint, request) if request.preset else None
         self.warnings = self._few.warnings if self._few is not None else ()
+        if request.control and request.mode != "plain":
+            pictures = _labels(checkpoint.encoder, request, panels)
+            self._sessions.append(_panel_control(checkpoint, request, pictures))
+            self.warnings += _unbound(request, pictures)
         self._conditions: dict[tuple[int, ...], dict[str, Any]] = {}
 
     def run(self, on_step: OnStep | None) -> Tensor:
@@ -97,7 +107,9 @@ class _Sampling:
         generators = [torch.Generator("cpu").manual_seed(request.seed_of(n)) for n in range(request.batch)]
         noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
         noise = noise.to(self._checkpoint.device)
-        with self._session if self._session is not None else nullcontext():
+        with ExitStack() as opened:
+            for session in self._sessions:
+                opened.enter_context(session)
             if self._few is not None:
                 return self._few.run(self._predict, noise, generators, on_step)
             return self._many_steps(noise, generators, on_step)
@@ -124,8 +136,8 @@ class _Sampling:
         out: dict[int, Tensor] = {}
         for call in _calls(rows):
             part = [rows[n] for n in call]
-            if self._session is not None:
-                self._session.assign(part, progress)
+            for session in self._sessions:
+                session.assign(part, progress)
             x = scaled[[row.image for row in part]].to(self._checkpoint.dtype)
             predicted = self._checkpoint.unet(x, timestep, **self._condition(part)).sample
             out.update(zip(call, predicted.float(), strict=True))
@@ -152,18 +164,63 @@ class _Sampling:
 def _panel_texts(encoder: Encoder, request: Request, image: int) -> PanelTexts:
     """A picture's panel, encoded. In plain mode that is one text and no elements."""
     panel = request.panel(image)
-    plain = request.mode == "plain"
-    elements = () if plain else acting(panel, request.start, request.end)
-    negative = _joined(request.negative, panel.negative)
+    elements = () if request.mode == "plain" else acting(panel, request.start, request.end)
+    negative = _negative(request, image)
     own = [_joined(negative, element.negative) if element.negative else None for element in elements]
     return PanelTexts(
         elements,
         tuple(encoder.encode(element.description) for element in elements),
         tuple(None if text is None else encoder.encode(text, negative=True) for text in own),
-        encoder.encode(request.plain_prompt(image) if plain else panel.base),
+        encoder.encode(_base(request, image)),
         encoder.encode(negative, negative=True),
         request.mixing,
     )
+
+
+def _base(request: Request, image: int) -> str:
+    """The text of the whole canvas."""
+    if request.mode in ("attention", "latent"):
+        return request.panel(image).base
+    prompt = request.plain_prompt(image)
+    return _joined(prompt, request.postfix) if request.mode == "panel" else prompt
+
+
+def _negative(request: Request, image: int) -> str:
+    return _joined(request.negative, request.panel(image).negative)
+
+
+def _labels(encoder: Encoder, request: Request, panels: list[PanelTexts]) -> list[PanelLabels]:
+    """Each picture's panel as panel control takes it."""
+    pictures = []
+    for image, texts in enumerate(panels):
+        canvas = request.postfix or request.panel(image).base
+        prompt, negative = _base(request, image), _negative(request, image)
+        pictures.append(panel_labels(encoder, texts, prompt, negative, canvas))
+    return pictures
+
+
+def _panel_control(
+    checkpoint: Checkpoint, request: Request, pictures: list[PanelLabels]
+) -> PanelControlSession:
+    if checkpoint.conditioner is None:
+        raise ModelError(
+            f"{checkpoint.path} has no panel conditioner; give one with --conditioner, use a "
+            "checkpoint that has it, or draw without control"
+        )
+    # Attention mode binds every text to its place by itself, and owns the cross-attentions.
+    masks = request.mode == "panel"
+    return PanelControlSession(
+        checkpoint.unet, checkpoint.conditioner, pictures, request.panel_control, masks=masks
+    )
+
+
+def _unbound(request: Request, pictures: list[PanelLabels]) -> tuple[str, ...]:
+    if request.mode != "panel" or not request.local_mask:
+        return ()
+    words = sorted({word for picture in pictures for word in unheard(picture)})
+    if not words:
+        return ()
+    return (f"the prompt does not say {', '.join(words)}: these labels have no local mask",)
 
 
 def _joined(*prompts: str) -> str:

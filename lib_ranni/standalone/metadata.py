@@ -43,6 +43,9 @@ def infotext(request: Request) -> str:
         "Ranni base ratio": f"{request.base_ratio:g}",
         **_few_step(request),
     }
+    if request.control and request.mode != "plain":
+        control = ("control", "control_start", "control_stop")
+        settings |= {f"Ranni {name.replace('_', ' ')}": f"{getattr(request, name):g}" for name in control}
     lines = [" ".join(request.plain_prompt(0).split())]
     if request.negative:
         lines.append("Negative prompt: " + " ".join(request.negative.split()))

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lib_ranni.errors import InputError
-from lib_ranni.guidance.guides import Mode
+from lib_ranni.guidance.panel_session import Control
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.problems import is_unicode
 from lib_ranni.panel.reading import repair
@@ -22,6 +22,9 @@ MAX_BATCH = 64
 MAX_STEPS = 1000
 MAX_SIDE = 4096
 
+Mode = Literal["plain", "attention", "latent", "panel"]
+"""`panel` draws the whole prompt, held by panel control alone; the others may have panel control as well."""
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """One generation of `batch` pictures.
@@ -34,6 +37,10 @@ class Request(Struct, frozen=True, kw_only=True):
     `loras` change the UNet for the whole picture. `preset` is a few-step recipe, which then samples instead
     of `sampler`; `gamma` replaces its own. `prior` is the latent prior a preset starts from: none if empty
     or "none", the checkpoint's with "default", else a file's, by `prior_weight`.
+
+    `control` is panel control's scale, 0 = off; it acts at timesteps from `control_start` down to
+    `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in mode `panel` the end of
+    the prompt; empty, the panel's base is the label.
     """
 
     panels: tuple[Panel, ...]
@@ -59,6 +66,16 @@ class Request(Struct, frozen=True, kw_only=True):
     gamma: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     prior: str = ""
     prior_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    control: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.0
+    control_start: Annotated[float, Meta(ge=0.0, le=1000.0)] = 1000.0
+    control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
+    local_mask: bool = True
+    postfix: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+
+    @property
+    def panel_control(self) -> Control:
+        """How strongly and when panel control acts."""
+        return Control(self.control, self.control_start, self.control_stop, self.local_mask)
 
     @property
     def mixing(self) -> Mixing:
@@ -99,11 +116,16 @@ def checked(request: Request) -> Request:
         msgspec.convert(_settings(request), _Settings)
     except msgspec.ValidationError as error:
         raise InputError(f"the request cannot be drawn: {error}") from error
+    if request.control_stop >= request.control_start:
+        raise InputError(
+            f"panel control stops at timestep {request.control_stop:g} before it starts at "
+            f"{request.control_start:g}; timesteps go down, so the start is the larger"
+        )
     if request.sampler not in SAMPLERS:
         raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if request.preset and preset_named(request.preset).id != request.preset:
         raise InputError(f"a request names a preset by its id, {preset_named(request.preset).id}")
-    for name in ("prompt", "negative", "model", "prior"):
+    for name in ("prompt", "negative", "model", "prior", "postfix"):
         if not is_unicode(getattr(request, name)):
             raise InputError(f"the {name} holds half a surrogate pair; give valid Unicode text")
     return request

@@ -21,8 +21,8 @@ from lib_ranni.standalone.training.denoiser import Denoiser
 from lib_ranni.standalone.training.regions import (
     SLOTS,
     RegionalCaptions,
-    _loose_box,
     _tight_box,
+    loose_box,
     regional_captions,
 )
 from lib_ranni.standalone.training.tokens import CaptionTokens
@@ -40,7 +40,7 @@ def test_boxes_hold_their_object_and_keep_clear_of_the_others() -> None:
         tight = [_tight_box(item) for item in scene.objects]
         for index, item in enumerate(scene.objects):
             others = tight[:index] + tight[index + 1 :]
-            box, own = _loose_box(item, others, rng), tight[index]
+            box, own = loose_box(tight[index], item.size, others, rng), tight[index]
             assert box.x0 <= own.x0 < own.x1 <= box.x1
             assert box.y0 <= own.y0 < own.y1 <= box.y1
             assert all(box.x1 <= o.x0 or o.x1 <= box.x0 or box.y1 <= o.y0 or o.y1 <= box.y0 for o in others)

@@ -26,7 +26,7 @@ from lib_ranni.evaluation.suite import limited, load_suite
 from lib_ranni.panel.types import Panel
 from lib_ranni.planner.protocol import ElementReady, Event, PlanRequest, finish
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
-from lib_ranni.standalone.commands.generate import MODES
+from lib_ranni.standalone.commands.generate import GIVEN_CONTROL, add_control_arguments
 from lib_ranni.standalone.console import progress_bar, say, show
 from lib_ranni.standalone.few_step_arguments import add_few_step_arguments, few_step_fields
 from lib_ranni.standalone.planning import add_planner_arguments, planner_from
@@ -34,14 +34,19 @@ from lib_ranni.standalone.planning import add_planner_arguments, planner_from
 if TYPE_CHECKING:
     from PIL import Image
 
+MODES = ("plain", "attention", "latent")
+CONTROLLED = ("panel", "attention+panel", "latent+panel")
+"""Modes that need a panel conditioner: on its own, or together with another mode."""
+
 SUMMARY = "draw or plan a fixed suite of prompts and count what is all correct"
 
 
 def _modes(words: str) -> tuple[str, ...]:
     modes = tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
     for mode in modes:
-        if mode not in MODES:
-            raise ArgumentTypeError(f"there is no mode {mode!r}; choose among {', '.join(MODES)}")
+        if mode not in (*MODES, *CONTROLLED):
+            known = ", ".join((*MODES, *CONTROLLED))
+            raise ArgumentTypeError(f"there is no mode {mode!r}; choose among {known}")
     return modes or MODES
 
 
@@ -49,7 +54,11 @@ def register(parser: ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--suite", choices=("shapes", "planner"), default="shapes")
     parser.add_argument(
-        "--modes", type=_modes, default=MODES, metavar="M,M", help=f"some of {','.join(MODES)} (all)"
+        "--modes",
+        type=_modes,
+        default=MODES,
+        metavar="M,M",
+        help=f"some of {','.join((*MODES, *CONTROLLED))} ({','.join(MODES)})",
     )
     add_planner_arguments(parser)
     parser.add_argument(
@@ -64,6 +73,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--base-ratio", type=bounded_float(0, 1), metavar="F")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument("--cfg", type=bounded_float(0, 100), metavar="F")
+    add_control_arguments(parser)
     add_few_step_arguments(parser)
     parser.add_argument("--model", type=Path, metavar="PATH", help="another checkpoint than the shipped one")
     parser.add_argument("--out", type=Path, default=Path("outputs/eval"), metavar="DIR")
@@ -156,14 +166,18 @@ def _drawer(args: Namespace) -> Callable[[Sequence[Job], str], list[Image.Image]
     from lib_ranni.standalone.engine import Engine
 
     checkpoint = load_checkpoint(args.model)
+    if args.conditioner is not None:
+        checkpoint = checkpoint.with_conditioner(args.conditioner)
     engine = Engine(checkpoint)
-    own = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg")}
+    own = {name: getattr(args, name) for name in ("base_ratio", "steps", "cfg", *GIVEN_CONTROL)}
     given = few_step_fields(args, checkpoint)
     given |= {name: value for name, value in own.items() if value is not None}
+    scale = given.pop("control", checkpoint.defaults.control)
 
     def draw(jobs: Sequence[Job], mode: str) -> list[Image.Image]:
         panels, seeds = [job.panel for job in jobs], tuple(job.seed for job in jobs)
-        request = checkpoint.defaults.request(panels, mode=mode, seeds=seeds, batch=len(jobs), **given)
+        own = {"mode": mode.removesuffix("+panel"), "control": scale if "panel" in mode else 0.0}
+        request = checkpoint.defaults.request(panels, **own, seeds=seeds, batch=len(jobs), **given)
         return list(engine.generate(request).images)
 
     return draw

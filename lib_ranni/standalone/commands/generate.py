@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow it"
 
-MODES = ("plain", "attention", "latent")
+MODES = ("plain", "attention", "latent", "panel")
 OVERLAPS = ("front", "blend")
 
 GIVEN = (
     *("mode", "base_ratio", "feather", "overlap", "start", "end"),
     *("negative", "steps", "cfg", "sampler", "batch"),
 )
+GIVEN_CONTROL = ("control", "control_start", "control_stop", "local_mask", "postfix")
 """Arguments that are fields of a request under the same name."""
 
 
@@ -59,6 +60,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--end", type=bounded_float(0, 1), metavar="F", help="share of the steps after which none acts, 0..1"
     )
+    add_control_arguments(parser)
     parser.add_argument("--negative", type=text, metavar="TEXT", help="what the pictures must not show")
     parser.add_argument("--steps", type=bounded_int(1, 1000), metavar="N")
     parser.add_argument(
@@ -82,6 +84,30 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
+def add_control_arguments(parser: ArgumentParser) -> None:
+    """Panel control: how strongly and when, and whose."""
+    parser.add_argument(
+        "--control", type=bounded_float(0, 5), metavar="F", help="panel control's scale, 0..5; 0 is off"
+    )
+    parser.add_argument(
+        "--control-start", type=bounded_float(0, 1000), metavar="T", help="timestep from which it acts (1000)"
+    )
+    parser.add_argument(
+        "--control-stop", type=bounded_float(0, 1000), metavar="T", help="timestep at which it stops"
+    )
+    parser.add_argument("--postfix", type=text, metavar="TEXT", help="panel control's label of the canvas")
+    parser.add_argument(
+        "--no-local-mask",
+        dest="local_mask",
+        action="store_false",
+        default=None,
+        help="mode panel: labels' words act everywhere",
+    )
+    parser.add_argument(
+        "--conditioner", type=Path, metavar="FILE", help="a panel conditioner for a checkpoint without one"
+    )
+
+
 def run(args: Namespace) -> int:
     """Plan if needed, draw, save."""
     from lib_ranni.standalone.checkpoint import load_checkpoint
@@ -93,6 +119,8 @@ def run(args: Namespace) -> int:
         raise InputError("there is nothing to draw: give a prompt, --panel FILE or --from PNG")
     model = args.model or (Path(again.model) if again is not None and again.model else None)
     checkpoint = load_checkpoint(model, args.device)
+    if args.conditioner is not None:
+        checkpoint = checkpoint.with_conditioner(args.conditioner)
     request = _request(args, checkpoint, again)
     args.out.mkdir(parents=True, exist_ok=True)
     with progress_bar("drawing") as advance:
@@ -129,7 +157,8 @@ def _request(args: Namespace, checkpoint: Checkpoint, again: Request | None) -> 
 
     defaults = checkpoint.defaults
     given = few_step_fields(args, checkpoint)
-    given |= {name: getattr(args, name) for name in GIVEN if getattr(args, name) is not None}
+    own = {name: getattr(args, name) for name in (*GIVEN, *GIVEN_CONTROL)}
+    given |= {name: value for name, value in own.items() if value is not None}
     if args.seed is not None:
         given["seed"] = args.seed if args.seed >= 0 else SystemRandom().randrange(MAX_SEED + 1)
     if args.size is not None:

@@ -1,4 +1,4 @@
-"""`lib-ranni train`: train the shapes checkpoint or its one-step LoRA, or go on where a run stopped."""
+"""`lib-ranni train`: train the shapes checkpoint or a part of it, or go on where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lib_ranni.standalone.console import say, show
 if TYPE_CHECKING:
     import torch
 
-SUMMARY = "train the shapes checkpoint or its one-step LoRA (resumes; a CPU takes hours, a GPU minutes)"
+SUMMARY = "train the shapes checkpoint or a part of it (resumes; a CPU takes hours, a GPU minutes)"
 
-FOLDERS = {"checkpoint": "runs/shapes", "one-step": "runs/one-step"}
+FOLDERS = {"checkpoint": "runs/shapes", "control": "runs/control", "one-step": "runs/one-step"}
 
 
 def register(parser: ArgumentParser) -> None:
@@ -24,11 +24,10 @@ def register(parser: ArgumentParser) -> None:
         nargs="?",
         choices=tuple(FOLDERS),
         default="checkpoint",
-        help="one-step: a LoRA that draws in one step, of the checkpoint there is (default: checkpoint)",
+        help="of the checkpoint there is: control, its panel conditioner; one-step, a LoRA that draws in "
+        "one step (default: checkpoint)",
     )
-    parser.add_argument(
-        "--run", dest="folder", type=Path, metavar="DIR", help="default: runs/shapes or runs/one-step"
-    )
+    parser.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="default: runs/ and the part")
     parser.add_argument("--recipe", choices=("cpu", "gpu"), help="default: gpu where there is one")
     parser.add_argument("--threads", type=bounded_int(1, 256), help="CPU threads to use")
     parser.add_argument(
@@ -49,8 +48,8 @@ def run(args: Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if not args.publish_only:
         say(f"training in {folder} on {device} with the {recipe} recipe; interrupt and run again at will")
-    work = _one_step if args.part == "one-step" else _checkpoint
-    show(str(work(folder, recipe, device, args)))
+    work = {"checkpoint": _checkpoint, "control": _control, "one-step": _one_step}
+    show(str(work[args.part](folder, recipe, device, args)))
     return 0
 
 
@@ -63,6 +62,19 @@ def _checkpoint(folder: Path, recipe: str, device: torch.device, args: Namespace
     if not args.publish_only:
         train(folder, SHAPES / "tokenizer", RECIPES[recipe], device, Progress(folder / "log.jsonl"))
     return publish(folder, args.out or SHAPES, SHAPES / "tokenizer")
+
+
+def _control(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:
+    from lib_ranni.standalone.checkpoint import SHAPES, load_checkpoint
+    from lib_ranni.standalone.training.progress import Progress
+    from lib_ranni.standalone.training.publish import publish_control
+    from lib_ranni.standalone.training.recipes import train_conditioner
+
+    out = args.out or SHAPES
+    if not args.publish_only:
+        checkpoint = load_checkpoint(out, str(device))
+        train_conditioner(folder, checkpoint, recipe, device, Progress(folder / "log.jsonl"))
+    return publish_control(folder, out)
 
 
 def _one_step(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:

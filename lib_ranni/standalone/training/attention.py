@@ -18,8 +18,9 @@ FUSED_FROM = 256
 """Keys from which the fused float32 kernel wins over plain matrix products."""
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    return ((query @ key.transpose(-1, -2)) * scale).softmax(-1) @ value
+def _attend(query: Tensor, key: Tensor, value: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    scores = (query @ key.transpose(-1, -2)) * scale
+    return (scores if bias is None else scores + bias.to(scores)).softmax(-1) @ value
 
 
 def _with_regions(attn: Any, query: Tensor, mixed: Tensor, regions: Regions) -> Tensor:
@@ -43,19 +44,26 @@ class NarrowHeads:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         regions: Regions | None = None,
+        bias: dict[int, Tensor] | None = None,
         **_: Any,
     ) -> Tensor:
-        """(B, N, C) tokens, attending to themselves or to (B, L, D) hidden states, to (B, N, C)."""
+        """(B, N, C) tokens, attending to themselves or to (B, L, D) hidden states, to (B, N, C).
+
+        `bias` (B, N, L), by the layer's number of tokens, is added to what each thinks of each word.
+        """
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         parts = (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         query, key, value = (x.unflatten(2, (attn.heads, -1)).transpose(1, 2) for x in parts)
         with torch.autocast(query.device.type, enabled=False):
+            local = None if bias is None or encoder_hidden_states is None else bias[query.shape[2]][:, None]
             if query.device.type != "cpu":
-                mixed = F.scaled_dot_product_attention(query, key, value)
+                mixed = F.scaled_dot_product_attention(
+                    query, key, value, None if local is None else local.to(query)
+                )
             elif key.shape[2] >= FUSED_FROM:
                 mixed = F.scaled_dot_product_attention(query.float(), key.float(), value.float())
             else:
-                mixed = _attend(query, key, value, attn.scale)
+                mixed = _attend(query, key, value, attn.scale, local)
         if regions is not None and encoder_hidden_states is not None:
             mixed = _with_regions(attn, query, mixed, regions)
         out = mixed.to(query.dtype).transpose(1, 2).flatten(2)

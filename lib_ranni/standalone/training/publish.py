@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from lib_ranni.errors import ModelError
 from lib_ranni.evaluation.captions import caption
 from lib_ranni.evaluation.scenes import random_scene
+from lib_ranni.guidance.panel_control import PREFIX
 from lib_ranni.standalone.training import checkpointing
 from lib_ranni.standalone.training.architecture import (
     BETA_END,
@@ -70,6 +72,27 @@ def publish(run: Path, folder: Path, tokenizer_folder: Path) -> Path:
     OmegaConf.save(OmegaConf.create(ldm_config(scale, WEBUI_TOKENIZER)), str(folder / "shapes.yaml"))
     vae.register_to_config(scaling_factor=scale)
     _write_configs(model, vae, tokenizer, folder)
+    return file
+
+
+def publish_control(run: Path, folder: Path) -> Path:
+    """Put the averaged panel conditioner of the run in `folder` into the checkpoint it was trained for.
+
+    Returns the checkpoint file. Raises `ModelError` if the run has no conditioner or the folder no file.
+    """
+    state = checkpointing.load(run / "control.pt", torch.device("cpu"))
+    file = folder / "shapes.safetensors"
+    if state is None:
+        raise ModelError(f"{run} holds no trained panel conditioner yet; let the training run first")
+    if not file.exists():
+        raise ModelError(f"there is no {file} that the panel conditioner could go into")
+    tensors = {name: value for name, value in load_file(str(file)).items() if not name.startswith(PREFIX)}
+    own = {PREFIX + name: value.to(torch.float16).contiguous() for name, value in state["ema"].items()}
+    with safe_open(str(file), "pt") as before:
+        metadata = dict(before.metadata() or {"format": "pt"}) | {"control_steps": str(state["step"])}
+    partial = file.with_suffix(".partial")
+    save_file(tensors | own, str(partial), metadata=metadata)
+    partial.replace(file)
     return file
 
 

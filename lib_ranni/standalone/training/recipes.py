@@ -8,11 +8,13 @@ import torch
 from msgspec import Struct
 from transformers import CLIPTokenizer
 
+from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training.autoencoder import (
     AutoencoderRecipe,
     reconstruction_error,
     train_autoencoder,
 )
+from lib_ranni.standalone.training.control import ControlRecipe, train_control
 from lib_ranni.standalone.training.denoiser import DenoiserRecipe, train_denoiser
 from lib_ranni.standalone.training.latents import encode_scenes
 from lib_ranni.standalone.training.progress import Progress
@@ -37,6 +39,25 @@ RECIPES: dict[str, Recipe] = {
         denoiser=DenoiserRecipe(steps=40_000, batch=128, learning_rate=8e-4),
     ),
 }
+
+
+CONTROL_RECIPES: dict[str, ControlRecipe] = {
+    "cpu": ControlRecipe(),
+    "gpu": ControlRecipe(steps=12_000, batch=128, learning_rate=3e-3),
+}
+
+
+def train_conditioner(
+    folder: Path, checkpoint: Checkpoint, name: str, device: torch.device, progress: Progress
+) -> None:
+    """Run, or resume, the training of a panel conditioner for a checkpoint of shapes.
+
+    Scenes are encoded with the checkpoint's own autoencoder unless the run has them already.
+    """
+    for part in (checkpoint.unet, checkpoint.vae):
+        part.float()
+    encode_scenes(folder, RECIPES[name].scenes, checkpoint.vae, SCENE_SEED, progress)
+    train_control(folder, checkpoint, CONTROL_RECIPES[name], device, progress)
 
 
 def train(folder: Path, tokenizer: Path, recipe: Recipe, device: torch.device, progress: Progress) -> None:

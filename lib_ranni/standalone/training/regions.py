@@ -62,11 +62,10 @@ def _tight_box(item: SceneObject) -> Box:
     return box
 
 
-def _loose_box(item: SceneObject, others: list[Box], rng: Random) -> Box:
-    """A box around an object, roomier by chance on each side that keeps clear of the others."""
-    box = _tight_box(item)
+def loose_box(box: Box, size: float, others: list[Box], rng: Random) -> Box:
+    """A box around an object of this size, roomier by chance on each side that keeps clear of the others."""
     for side, sign in (("x0", -1), ("y0", -1), ("x1", 1), ("y1", 1)):
-        value = getattr(box, side) + sign * rng.uniform(0, LOOSEST) * item.size
+        value = getattr(box, side) + sign * rng.uniform(0, LOOSEST) * size
         sides = {name: getattr(box, name) for name in ("x0", "y0", "x1", "y1")}
         wider = Box(**{**sides, side: min(1.0, max(0.0, value))})
         if not any(_meet(wider, other) for other in others):
@@ -80,7 +79,7 @@ def element_of_each(scene: Scene, rng: Random) -> list[Element]:
     elements = []
     for slot, item in enumerate(scene.objects):
         text = object_text(item, rng)
-        box = _loose_box(item, tight[:slot] + tight[slot + 1 :], rng)
+        box = loose_box(tight[slot], item.size, tight[:slot] + tight[slot + 1 :], rng)
         elements.append(Element(id=f"e{slot}", description=text, box=box))
     return elements
 

@@ -30,12 +30,15 @@ class CaptionTokens:
             self.seen.update(ids)
         return self._words[word]
 
+    def ids_of(self, text: str) -> list[int]:
+        """The tokens of a text's words alone."""
+        return [i for word in text.replace(",", " ,").split() for i in self._word(word)]
+
     def __call__(self, captions: list[str]) -> torch.Tensor:
         """(len(captions), 77) token ids: start, words, then end to the end of the row."""
         rows = []
         for text in captions:
-            ids = [i for word in text.replace(",", " ,").split() for i in self._word(word)]
-            ids = [self.bos, *ids[: TEXT_LENGTH - 2]]
+            ids = [self.bos, *self.ids_of(text)[: TEXT_LENGTH - 2]]
             rows.append(ids + [self.eos] * (TEXT_LENGTH - len(ids)))
         return torch.tensor(rows)
 

@@ -1,0 +1,227 @@
+"""Ranni's panel conditioner: boxes and texts of a panel as one residual behind the UNet's first convolution.
+
+For elements n with drawn box M_n (H, W) and label vector e_n, the full canvas with the postfix being one,
+
+    P = 1/N * sum over n of [ F(M_n) + g(e_n) * D(M_n) ]        (channels, H/8, W/8)
+
+where F is a stack of convolutions, g two linear layers and D a resize. The tensors are those of the
+released `ranni_sdv21_v1`. The paper's colors and keypoints, which the release lacks, are two further
+terms of the same kind: c(palette_n) * D(M_n) and Q(points_n). Their last layers start at zero, and a file
+without them loads as one that ignores both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from msgspec import Struct
+from torch import Tensor, nn
+
+from lib_ranni.errors import ModelError
+
+PREFIX = "panel_conditioner."
+"""Before the conditioner's names in a checkpoint that holds a UNet as well."""
+
+CELL_PX = 8
+"""Pixels of a latent cell along each side."""
+
+BOX, TEXT, COLOR, POINT = "ins_box_mapping", "ins_text_mapping", "ins_color_mapping", "ins_point_mapping"
+LATTICE = 4
+"""Colors along each side of the cube that a palette is told by."""
+_CONVOLUTIONS = 8
+_HALVING = (2, 4, 6)
+"""Which of the convolutions halve the grid."""
+_GAIN = 1.8
+"""Spread of a convolution's output over its input's that SiLU brings back to about 1."""
+
+
+class Widths(Struct, frozen=True):
+    """Sizes of a conditioner; the defaults are the release's.
+
+    `hint` are the channels at full, half, quarter and eighth resolution, `text` the width of a label vector,
+    `out` that of the UNet's first block. `colors` and `keypoints` say whether it has those terms.
+    """
+
+    hint: tuple[int, int, int, int] = (16, 32, 96, 256)
+    text: int = 1024
+    out: int = 320
+    colors: bool = False
+    keypoints: bool = False
+
+
+class Painted(Struct, frozen=True):
+    """One element as the conditioner takes it.
+
+    `mask` (H, W) is 1 inside and 0 outside, `vector` (text width,) its label, `palette` (K, 3) its colors in
+    -1..1 or None, `points` (H, W) its keypoints' marks or None.
+    """
+
+    mask: Tensor
+    vector: Tensor
+    palette: Tensor | None = None
+    points: Tensor | None = None
+
+
+def _hint_stack(inputs: int, hint: Sequence[int], out: int) -> nn.Sequential:
+    """Eight 3 by 3 convolutions, three of stride 2, with SiLU between them; the last starts at zero.
+
+    The others start at the gain that keeps a signal's size: by torch's own default a few marked pixels are
+    lost on their way through, and training never finds them.
+    """
+    full, half, quarter, eighth = hint
+    channels = [inputs, full, full, half, half, quarter, quarter, eighth, out]
+    layers: list[nn.Module] = []
+    for n in range(_CONVOLUTIONS):
+        stride = 2 if n in _HALVING else 1
+        layer = nn.Conv2d(channels[n], channels[n + 1], 3, stride, padding=1)
+        nn.init.normal_(layer.weight, std=_GAIN / math.sqrt(9 * channels[n]))
+        layers += [layer, nn.SiLU()]
+    return nn.Sequential(*layers[:-2], _zeroed(layers[-2]))
+
+
+def _vector_stack(inputs: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, out), nn.SiLU(), _zeroed(nn.Linear(out, out)))
+
+
+def _color_stack(out: int) -> nn.Sequential:
+    table = nn.Linear(LATTICE**3, out)
+    nn.init.normal_(table.weight)  # few of its inputs are not zero
+    return nn.Sequential(table, nn.SiLU(), _zeroed(nn.Linear(out, out)))
+
+
+def on_lattice(colors: Tensor) -> Tensor:
+    """(..., 3) RGB in -1..1 to (..., LATTICE³): shares of the nearest colors of a cube; they sum to 1.
+
+    Three numbers tell neighboring hues apart too late in training; a table of colors does at once.
+    """
+    axis = torch.linspace(-1, 1, LATTICE, device=colors.device, dtype=colors.dtype)
+    near = (1 - (colors[..., None] - axis).abs() * (LATTICE - 1) / 2).clamp(min=0)
+    red, green, blue = near.unbind(-2)
+    cube = red[..., :, None, None] * green[..., None, :, None] * blue[..., None, None, :]
+    return cube.flatten(-3)
+
+
+def _zeroed(layer: nn.Module) -> nn.Module:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+class PanelConditioner(nn.Module):
+    """The network. `forward` gives each element's own share; `merged` is what the UNet is given."""
+
+    def __init__(self, widths: Widths | None = None) -> None:
+        super().__init__()
+        self.widths = w = Widths() if widths is None else widths
+        self.ins_box_mapping = _hint_stack(3, w.hint, w.out)
+        self.ins_text_mapping = _vector_stack(w.text, w.out)
+        self.ins_color_mapping = _color_stack(w.out) if w.colors else None
+        self.ins_point_mapping = _hint_stack(1, w.hint, w.out) if w.keypoints else None
+
+    def forward(
+        self,
+        masks: Tensor,
+        vectors: Tensor,
+        palettes: Tensor | None = None,
+        marks: Tensor | None = None,
+    ) -> Tensor:
+        """(N, 1, H, W) masks and (N, text) vectors to (N, out, H/8, W/8).
+
+        `palettes` (N, K, 3) are colors, rows of NaN where there is none; `marks` (N, 1, H, W) are keypoints,
+        all zero where an element has none.
+        """
+        features: Tensor = self.ins_box_mapping(masks.expand(-1, 3, -1, -1))
+        values = self.ins_text_mapping(vectors)
+        if palettes is not None and self.ins_color_mapping is not None:
+            values = values + self._of_palettes(palettes)
+        cells = F.interpolate(masks, features.shape[-2:], mode="bilinear", align_corners=True)
+        features = features + values[:, :, None, None] * cells
+        if marks is not None and self.ins_point_mapping is not None:
+            has = marks.flatten(1).amax(1) > 0
+            if bool(has.any()):
+                pointed = self.ins_point_mapping(marks[has]).to(features)
+                features = features.index_add(0, has.nonzero()[:, 0], pointed)
+        return features
+
+    def _of_palettes(self, palettes: Tensor) -> Tensor:
+        """(N, K, 3) to (N, out): the mean over each element's colors, zero for one without."""
+        assert self.ins_color_mapping is not None
+        there = ~palettes.isnan().any(-1, keepdim=True)
+        each: Tensor = self.ins_color_mapping(on_lattice(palettes.nan_to_num())) * there
+        return each.sum(1) / there.sum(1).clamp(min=1)
+
+    @torch.no_grad()
+    def merged(self, elements: Sequence[Painted]) -> Tensor:
+        """(out, H/8, W/8) float32: the mean over all elements, the full canvas' among them.
+
+        They are run one after another: at full resolution a channel of each takes much memory.
+        """
+        like = next(self.parameters())
+        total: Tensor | None = None
+        for element in elements:
+            palette, points = element.palette, element.points
+            part = self(
+                element.mask[None, None].to(like),
+                element.vector[None].to(like),
+                None if palette is None else palette[None].to(like),
+                None if points is None else points[None, None].to(like),
+            )[0]
+            total = part if total is None else total + part
+        if total is None:
+            raise ModelError("there is nothing to condition on; the full canvas always is one element")
+        return total / len(elements)
+
+
+def read_widths(tensors: Mapping[str, Tensor]) -> Widths:
+    """The sizes of a conditioner by the shapes of its tensors, without prefix."""
+    try:
+        hint = [tensors[f"{BOX}.{2 * n}.weight"].shape[0] for n in (0, 2, 4, 6)]
+        out, text = tensors[f"{TEXT}.0.weight"].shape
+    except (KeyError, IndexError, ValueError) as error:
+        raise ModelError(
+            f"this is no panel conditioner, {error} is missing or misshapen; "
+            "give a checkpoint such as ranni_sdv21_v1, or a file of its panel_conditioner tensors"
+        ) from error
+    full, half, quarter, eighth = hint
+    colors, keypoints = (any(name.startswith(part) for name in tensors) for part in (COLOR, POINT))
+    return Widths((full, half, quarter, eighth), text, out, colors, keypoints)
+
+
+def own_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A conditioner's tensors, without prefix, out of a whole checkpoint's or a file of its own."""
+    wrapped = state.get("state_dict")
+    if isinstance(wrapped, Mapping):
+        state = wrapped
+    own = {name.removeprefix(PREFIX): t for name, t in state.items() if name.startswith(PREFIX)}
+    if own:
+        return own
+    parts = (BOX, TEXT, COLOR, POINT)
+    return {name: t for name, t in state.items() if name.split(".", 1)[0] in parts}
+
+
+def make_conditioner(state: Mapping[str, Tensor]) -> PanelConditioner:
+    """The conditioner in a state dict, in float32, for inference.
+
+    Raises `ModelError` when a tensor is missing, unknown, misshapen or not finite: nothing is loaded in part.
+    """
+    tensors = own_tensors(state)
+    widths = read_widths(tensors)
+    with torch.device("meta"):
+        expected = {name: t.shape for name, t in PanelConditioner(widths).state_dict().items()}
+    faults = [f"{name} is missing" for name in sorted(expected.keys() - tensors.keys())]
+    faults += [f"{name} is unknown" for name in sorted(tensors.keys() - expected.keys())]
+    for name in sorted(expected.keys() & tensors.keys()):
+        if tensors[name].shape != expected[name]:
+            faults.append(f"{name} is {tuple(tensors[name].shape)} instead of {tuple(expected[name])}")
+        elif not bool(tensors[name].float().isfinite().all()):
+            faults.append(f"{name} holds numbers that are not finite")
+    if faults:
+        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ModelError(f"the panel conditioner cannot be used: {'; '.join(faults[:3])}{more}")
+    conditioner = PanelConditioner(widths)
+    conditioner.load_state_dict({name: t.float() for name, t in tensors.items()})
+    return conditioner.eval().requires_grad_(False)

@@ -1,0 +1,289 @@
+"""Panel control inside a running UNet: hooks on its first convolution and its cross-attentions.
+
+    h = conv_in(x) + scale * P      for conditioned rows, at timesteps in (stop, start]
+
+where P is the panel conditioner's residual, made for the latent's own size. The local mask, which has no
+gate and no scale, lets each label's words act inside its boxes only. Rows of the negative side get neither;
+the end token is closed for both sides (ranni.md 4.2 to 4.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from msgspec import Struct
+from torch import Tensor, nn
+
+from lib_ranni.errors import GuidanceError
+from lib_ranni.guidance.attention import Keys
+from lib_ranni.guidance.guides import Row
+from lib_ranni.guidance.local_mask import open_columns
+from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
+from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
+from lib_ranni.guidance.session import OnError, Project, Site, find_sites, grid_of, project, require_grid
+from lib_ranni.guidance.texts import Grid, PanelTexts, Text
+from lib_ranni.guidance.weights import region_coverage
+
+HEARD_FROM = 0.25
+"""Share of a cell that a box must cover for its words to be heard there."""
+
+
+class Control(Struct, frozen=True):
+    """How strongly and when the panel acts: at timesteps t with stop < t <= start, of 1000.
+
+    `local_mask` binds labels to their boxes; `close_end` keeps the end token's column shut, as the release
+    was trained. A scale of 0 is panel control switched off.
+    """
+
+    scale: float = 0.6
+    start: float = 1000.0
+    stop: float = 600.0
+    local_mask: bool = True
+    close_end: bool = True
+
+    def acts_at(self, timestep: float) -> bool:
+        """Whether the residual is added at this timestep, which may be fractional."""
+        return self.scale != 0 and self.stop < timestep <= self.start
+
+
+class PanelLabels(Struct, frozen=True, eq=False):
+    """What panel control needs of one picture beside its texts.
+
+    `labels` (text width,) run along the panel's elements, `canvas` is the postfix's. `columns` says for each
+    element which columns of the base's text name it; `ends` gives the columns of the end tokens by text.
+    """
+
+    panel: PanelTexts
+    labels: tuple[Tensor, ...]
+    canvas: Tensor
+    columns: tuple[frozenset[int], ...] = ()
+    ends: dict[Text, tuple[int, ...]] = {}
+
+    def painted(self, active: Sequence[int], size: Grid) -> list[Painted]:
+        """The active elements and the full canvas, drawn on (H, W) pixels."""
+        elements = [(self.panel.elements[i], self.labels[i]) for i in active]
+        drawn = [
+            Painted(element_mask(one, size), label, palette(one), keypoint_marks(one, size))
+            for one, label in elements
+        ]
+        return [*drawn, Painted(torch.ones(size), self.canvas)]
+
+
+def first_block(unet: nn.Module) -> nn.Module:
+    """What the residual is added behind: diffusers' or latent-diffusion's first convolution."""
+    found = getattr(unet, "conv_in", None)
+    blocks = getattr(unet, "input_blocks", None)
+    if isinstance(found, nn.Module):
+        return found
+    if isinstance(blocks, nn.ModuleList) and len(blocks):
+        return blocks[0]
+    raise GuidanceError(
+        "this model has no first convolution that panel control could act behind; turn it off"
+    )
+
+
+class PanelControlSession:
+    """Owns panel control's hooks for one generation: installed on entry, removed on exit.
+
+    Used like a `GuidanceSession`: `assign` before each UNet call. With `masks` the cross-attentions are
+    hooked too; leave it out where a `GuidanceSession` already has them.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        conditioner: PanelConditioner,
+        pictures: Sequence[PanelLabels],
+        control: Control,
+        *,
+        masks: bool = True,
+        project: Project = project,
+        on_error: OnError | None = None,
+    ) -> None:
+        self._unet = unet
+        self._conditioner = conditioner
+        self._pictures = tuple(pictures)
+        self._control = control
+        self._masks = masks and (control.local_mask or control.close_end) and control.scale != 0
+        self._project = project
+        self._on_error = on_error
+        self._handles: list[Any] = []
+        self._sites: list[Site] = []
+        self._announced: tuple[Row | None, ...] | None = None
+        self._rows: tuple[Row | None, ...] | None = None
+        self._timestep = 0.0
+        self._active: dict[int, tuple[int, ...]] = {}
+        self._latent: Grid = (0, 0)
+        self._residuals: dict[tuple[Any, ...], Tensor] = {}
+        self._open: dict[tuple[Any, ...], Tensor] = {}
+
+    def __enter__(self) -> PanelControlSession:
+        if self._handles:
+            raise GuidanceError("this session is open already; make a new one for each generation")
+        block = first_block(self._unet)
+        try:
+            self._handles.append(self._unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
+            self._handles.append(self._unet.register_forward_hook(self._end_call, always_call=True))
+            self._handles.append(block.register_forward_hook(self._add))
+            self._sites = find_sites(self._unet, self._project) if self._masks else []
+            for site in self._sites:
+                self._install(site)
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def assign(self, rows: Sequence[Row | None], progress: float) -> None:
+        """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1)."""
+        pictures = {row.image for row in rows if row is not None}
+        if strangers := sorted(pictures - set(range(len(self._pictures)))):
+            raise GuidanceError(
+                f"rows of pictures {strangers} were announced, there are {len(self._pictures)}"
+            )
+        self._announced = tuple(rows)
+        self._active = {image: self._pictures[image].panel.active(progress) for image in pictures}
+
+    def _remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        for site in self._sites:
+            site.remove()
+        self._handles, self._sites, self._announced, self._rows = [], [], None, None
+        self._residuals.clear()
+        self._open.clear()
+
+    def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._rows, self._announced = self._announced, None
+        if self._rows is not None:
+            self._latent = grid_of(args, kwargs)
+            self._timestep = _timestep(args, kwargs)
+
+    def _end_call(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._rows = None
+
+    def _guarded(self, compute: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
+        try:
+            return compute()
+        except Exception as error:
+            if self._on_error is None:
+                raise
+            self._rows = None
+            self._on_error(error)
+            return otherwise()
+
+    # The residual
+
+    def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        rows = self._rows
+        if rows is None or not self._control.acts_at(self._timestep):
+            return output
+        return self._guarded(lambda: self._with_residual(output, rows), lambda: output)
+
+    def _with_residual(self, output: Tensor, rows: Sequence[Row | None]) -> Tensor:
+        if len(rows) != len(output):
+            raise GuidanceError(
+                f"the denoiser was called with {len(output)} rows, {len(rows)} were announced"
+            )
+        acting = [n for n, row in enumerate(rows) if row is not None and not row.negative]
+        if not acting:
+            return output
+        images = [row.image for row in rows if row is not None and not row.negative]
+        residual = torch.stack([self._residual(image, output) for image in images])
+        changed = output.clone()  # the rows of the negative side stay what they are, bit for bit
+        changed[acting] += self._control.scale * residual
+        return changed
+
+    def _residual(self, image: int, output: Tensor) -> Tensor:
+        """(C, h, w) of one picture, made once for each size and set of active elements."""
+        grid: Grid = (output.shape[-2], output.shape[-1])
+        key = (image, self._active[image], grid, output.device, output.dtype)
+        if key not in self._residuals:
+            size = (grid[0] * CELL_PX, grid[1] * CELL_PX)
+            painted = self._pictures[image].painted(self._active[image], size)
+            with torch.autocast(output.device.type, enabled=False):
+                residual = self._conditioner.merged(painted)
+            if residual.shape != output.shape[1:]:
+                raise GuidanceError(
+                    f"the panel conditioner is for {residual.shape[0]} channels, this model has "
+                    f"{output.shape[1]} behind its first convolution; use the checkpoint it was trained with"
+                )
+            self._residuals[key] = residual.to(output)
+        return self._residuals[key]
+
+    # The local mask
+
+    def _install(self, site: Site) -> None:
+        def hook(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            rows = self._rows
+            if rows is None or any(row is None for row in rows) or len(rows) != len(x):
+                return site.original(x, *args, **kwargs)
+            known = [row for row in rows if row is not None]
+            return self._guarded(
+                lambda: self._attend(site, x, known), lambda: site.original(x, *args, **kwargs)
+            )
+
+        def see_grid(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            site.grid = grid_of(args, kwargs)
+
+        self._handles.append(site.owner.register_forward_pre_hook(see_grid, with_kwargs=True))
+        site.hook = hook
+        site.module.forward = hook
+
+    def _attend(self, site: Site, x: Tensor, rows: Sequence[Row]) -> Tensor:
+        """The module's answer to (B, N, C) tokens that hear only the columns open to them."""
+        require_grid(site.grid, x.shape[1])
+        heads, module = site.module.heads, site.module
+        keys = [site.keys_of(row.text, x) for row in rows]
+        both = Keys(torch.cat([k.key for k in keys]), torch.cat([k.value for k in keys]))
+        heard = torch.stack([self._heard(row, site.grid, x.device) for row in rows])[:, None]
+
+        def split(part: Tensor) -> Tensor:
+            return part.view(*part.shape[:2], heads, -1).transpose(1, 2)
+
+        mixed = F.scaled_dot_product_attention(
+            split(module.to_q(x)),
+            split(both.key),
+            split(both.value),
+            heard,
+            scale=getattr(module, "scale", None),
+        )
+        out: Tensor = mixed.transpose(1, 2).flatten(2)
+        for layer in module.to_out if isinstance(module.to_out, nn.ModuleList) else [module.to_out]:
+            out = layer(out)
+        return out
+
+    def _heard(self, row: Row, grid: Grid, device: torch.device) -> Tensor:
+        """(cells, L) bool: the columns of the row's text that each cell of a layer hears."""
+        picture, active = self._pictures[row.image], self._active[row.image]
+        key = (row.image, row.text, row.negative, active, grid, self._latent, device)
+        if key not in self._open:
+            bound: list[frozenset[int]] = []
+            covered = torch.zeros(0, grid[0] * grid[1], dtype=torch.bool)
+            local = self._control.local_mask and not row.negative and row.text is picture.panel.base
+            if local and active and picture.columns:
+                bound = [picture.columns[i] for i in active]
+                maps = [
+                    torch.from_numpy(region_coverage(picture.panel.elements[i], grid, self._latent, 0.0))
+                    for i in active
+                ]
+                covered = torch.stack(maps).flatten(1) > HEARD_FROM
+            ends = picture.ends.get(row.text, ()) if self._control.close_end else ()
+            self._open[key] = open_columns(len(row.text.context), bound, covered, ends).to(device)
+        return self._open[key]
+
+
+def _timestep(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """The noise level of a call; all of its rows have the same."""
+    given = args[1] if len(args) > 1 else kwargs.get("timesteps", kwargs.get("timestep"))
+    if given is None:
+        raise GuidanceError("the denoiser was called without a timestep; panel control cannot act here")
+    return float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)

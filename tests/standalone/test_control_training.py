@@ -1,0 +1,202 @@
+"""Training of the panel conditioner: its rows, that it sees what inference sees, and that it resumes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib_ranni.evaluation.scenes import (
+    OUTLINES,
+    Scene,
+    SceneObject,
+    drawn_bounds,
+    random_scene,
+    render,
+    tips,
+)
+from lib_ranni.guidance.guides import Row
+from lib_ranni.guidance.panel_control import PREFIX, PanelConditioner
+from lib_ranni.guidance.panel_session import Control, PanelControlSession
+from lib_ranni.guidance.session import GuidanceSession
+from lib_ranni.guidance.texts import PanelTexts
+from lib_ranni.guidance.weights import Mixing
+from lib_ranni.panel.geometry import iou
+from lib_ranni.panel.types import Box
+from lib_ranni.standalone import cli
+from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint, load_checkpoint
+from lib_ranni.standalone.labels import panel_labels
+from lib_ranni.standalone.training import checkpointing, latents, recipes
+from lib_ranni.standalone.training import control as training
+from lib_ranni.standalone.training.control import ControlRecipe, FrozenUNet, TextStates
+from lib_ranni.standalone.training.control_rows import (
+    RowsRecipe,
+    fitting_box,
+    make_batch,
+    scene_elements,
+    without_color,
+)
+from lib_ranni.standalone.training.progress import Progress
+from lib_ranni.standalone.training.recipes import Recipe
+from tests.standalone.test_panel_control import _untrained
+
+CPU = torch.device("cpu")
+SCENE = Scene(
+    "gray", (SceneObject("circle", "red", 0.3, 0.3, 0.4), SceneObject("star", "blue", 0.7, 0.75, 0.3))
+)
+
+
+def test_bounds_and_tips_are_those_of_what_is_drawn() -> None:
+    for shape in OUTLINES:
+        item = SceneObject(shape, "black", 0.55, 0.45, 0.5)
+        picture = render(Scene("white", (item,)), 256).convert("L").point(lambda v: 255 if v < 128 else 0)
+        seen = Box(*(side / 256 for side in picture.getbbox()))
+        bounds = Box(*drawn_bounds(item))
+        assert iou(bounds, seen) > 0.97, shape
+        for x, y in tips(item):
+            left, top = round(x * 256) - 4, round(y * 256) - 4
+            near = picture.crop((left, top, left + 9, top + 9))
+            assert near.getextrema() == (0, 255), shape  # on the outline: partly inside, partly outside
+
+
+def test_no_other_size_of_an_object_fits_its_box_better() -> None:
+    rng, odd = Random(2), 0
+    for _ in range(80):
+        for item in random_scene(rng).objects:
+            box, (x0, y0, x1, y1) = fitting_box(item, rng), drawn_bounds(item)
+            odd += abs(math.log(box.width / box.height * (y1 - y0) / (x1 - x0))) > 0.1
+            best = iou(box, Box(x0, y0, x1, y1))
+            x, y = (x0 + x1) / 2, (y0 + y1) / 2
+            for factor in (0.9, 1.1):
+                w, h = (x1 - x0) / 2 * factor, (y1 - y0) / 2 * factor
+                other = Box(max(0, x - w), max(0, y - h), min(1, x + w), min(1, y + h))
+                assert iou(box, other) < best + 1e-6
+    assert odd > 30
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("a red circle", "a circle"),
+        ("two red circles and a red square on a white background", "two circles and a red square"),
+        ("an orange circle", "a circle"),
+        ("red circle", "circle"),
+    ],
+)
+def test_colors_are_left_out_of_texts(text: str, wanted: str) -> None:
+    color = "orange" if "orange" in text else "red"
+    assert without_color(text, SceneObject("circle", color, 0.5, 0.5, 0.4)).startswith(wanted)
+
+
+def test_scenes_bring_their_conditions() -> None:
+    rng = Random(1)
+    everything = RowsRecipe(palettes=1.0, colorless=1.0, keypoints=1.0)
+    elements, colorless = scene_elements(SCENE, everything, rng)
+    assert colorless
+    for element, item in zip(elements, SCENE.objects, strict=True):
+        assert item.color not in element.description
+        assert len(element.colors) == 1
+        assert len(element.keypoints) == len(tips(item))
+    nothing, colorless = scene_elements(SCENE, RowsRecipe(palettes=0.0, keypoints=0.0), rng)
+    assert not colorless
+    assert not any(element.colors or element.keypoints for element in nothing)
+
+
+@pytest.mark.parametrize("regional", [False, True])
+def test_training_sees_what_inference_computes(checkpoint: Checkpoint, regional: bool) -> None:
+    """The same v for a scene's panel from the training's attention and from the sessions' hooks."""
+    rows = RowsRecipe(regional=float(regional), palettes=1.0, colorless=0.0, keypoints=1.0)
+    states, model = TextStates(checkpoint), _untrained()
+    batch = make_batch([SCENE], states.tokens, rows, Random(6))
+    elements, _ = scene_elements(SCENE, rows, Random(6))
+    x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    residual = training.batch_residual(model, batch.elements, states.labels(batch.elements.texts), 1)
+    with FrozenUNet(checkpoint) as frozen:
+        wanted = frozen(x, torch.tensor([700]), residual, training.unet_arguments(batch, states, CPU))
+
+    encoder, caption = checkpoint.encoder, batch.captions[0]
+    texts = PanelTexts(
+        tuple(elements),
+        tuple(encoder.encode(element.description) for element in elements),
+        (None,) * len(elements),
+        encoder.encode(caption),
+        encoder.encode(""),
+        Mixing(float(1 - batch.maps[256][0, 1:].sum(0).max()) if regional else 0.0),
+    )
+    labels = panel_labels(encoder, texts, caption, "", batch.elements.texts[-1])
+    row = [Row(0, texts.base, False)]
+    with PanelControlSession(
+        checkpoint.unet, model, [labels], Control(1.0, 1000, 0), masks=not regional
+    ) as session:
+        session.assign(row, 0.0)
+        if not regional:
+            got = checkpoint.unet(x, 700, texts.base.context[None]).sample
+        else:
+            with GuidanceSession(checkpoint.unet, [texts]) as guidance:
+                guidance.assign(row, 0.0)
+                got = checkpoint.unet(x, 700, texts.base.context[None]).sample
+    torch.testing.assert_close(got, wanted, atol=2e-3, rtol=1e-2)
+    assert not checkpoint.unet.conv_in._forward_hooks
+
+
+class _Interrupting(Progress):
+    def step(self, stage: str, step: int, steps: int, loss: float) -> None:
+        if (stage, step) == ("panel conditioner", 3):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run of four steps that was interrupted, and the checkpoint it was published into."""
+    folder = tmp_path_factory.mktemp("control")
+    out = folder / "out"
+    out.mkdir()
+    for path in SHAPES.rglob("*"):
+        if path.is_file():
+            (out / path.relative_to(SHAPES)).parent.mkdir(exist_ok=True)
+            (out / path.relative_to(SHAPES)).write_bytes(path.read_bytes())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the command will: another number adds up in another order
+    patch = pytest.MonkeyPatch()
+    patch.setattr(latents, "SHARD", 32)
+    patch.setitem(recipes.RECIPES, "cpu", Recipe(scenes=32))
+    tiny = ControlRecipe(steps=4, batch=2, warmup=2, save_every=2)
+    patch.setitem(recipes.CONTROL_RECIPES, "cpu", tiny)
+    with pytest.raises(KeyboardInterrupt):
+        recipes.train_conditioner(folder, load_checkpoint(out, "cpu"), "cpu", CPU, _Interrupting())
+    words = ("train", "control", "--run", str(folder), "--recipe", "cpu", "--threads", "1", "--out", str(out))
+    assert cli.main(words) == 0
+    yield folder
+    patch.undo()
+    torch.set_num_threads(threads)
+
+
+def test_an_interrupted_run_ends_the_same(trained: Path, tmp_path: Path, checkpoint: Checkpoint) -> None:
+    (tmp_path / "latents").symlink_to(trained / "latents")
+    recipe = recipes.CONTROL_RECIPES["cpu"]
+    training.train_control(tmp_path, checkpoint, recipe, CPU, Progress())
+    whole, resumed = (checkpointing.load(folder / "control.pt", CPU) for folder in (tmp_path, trained))
+    assert whole is not None
+    assert resumed is not None
+    assert (whole["step"], resumed["step"]) == (4, 4)
+    for name, value in whole["ema"].items():
+        assert torch.equal(value, resumed["ema"][name]), name
+    assert any(whole["model"]["ins_box_mapping.14.weight"].flatten())
+
+
+def test_it_is_published_into_the_checkpoint(trained: Path) -> None:
+    before, after = (load_file(str(folder / "shapes.safetensors")) for folder in (SHAPES, trained / "out"))
+    base = {name for name in before if not name.startswith(PREFIX)}
+    assert {name for name in after if not name.startswith(PREFIX)} == base
+    assert all(torch.equal(before[name], after[name]) for name in base)
+    loaded = load_checkpoint(trained / "out", "cpu")
+    state = checkpointing.load(trained / "control.pt", CPU)
+    assert state is not None
+    assert isinstance(loaded.conditioner, PanelConditioner)
+    for name, value in loaded.conditioner.state_dict().items():
+        assert torch.equal(value, state["ema"][name].half().float())
