@@ -150,11 +150,11 @@ class Editing:
         """What an edit has to say for itself."""
         said = []
         for n, region in enumerate(self.regions):
-            of = f" {n + 1}" if len(self.regions) > 1 else ""
+            which = f"picture {n + 1}" if len(self.regions) > 1 else "the picture"
             if not bool(region.any()):
-                said.append(f"nothing that picture{of} shows was changed: it stays as it was")
+                said.append(f"nothing that {which} shows was changed: it stays as it was")
             elif bool((region == 1).all()):
-                said.append(f"the edit reaches all of picture{of}: it is drawn anew as a whole")
+                said.append(f"the edit reaches all of {which}: it is drawn anew as a whole")
         return tuple(said)
 
 

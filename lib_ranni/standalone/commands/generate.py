@@ -19,6 +19,7 @@ from lib_ranni.standalone.sources import load_panel
 
 if TYPE_CHECKING:
     from lib_ranni.standalone.checkpoint import Checkpoint
+    from lib_ranni.standalone.engine import Engine, Generation, OnStep
     from lib_ranni.standalone.requests import Request
 
 SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow it"
@@ -114,7 +115,7 @@ def run(args: Namespace) -> int:
     request = _request(args, checkpoint, again)
     args.out.mkdir(parents=True, exist_ok=True)
     with progress_bar("drawing") as advance:
-        generation = Engine(checkpoint).generate(request, advance)
+        generation = _drawn(Engine(checkpoint), request, args.edit, advance)
     for warning in generation.warnings:
         say(f"note: {warning}")
     names = Numbering(args.out)
@@ -167,6 +168,21 @@ def _request(args: Namespace, checkpoint: Checkpoint, again: Request | None) -> 
         )
         request = msgspec.structs.replace(request, panels=(panel,), prompt=args.prompt, before=edited)
     return checked(request)
+
+
+def _drawn(engine: Engine, request: Request, edited: Path | None, advance: OnStep) -> Generation:
+    """Draw a request; for an edit, first the picture once more, from which its memory comes."""
+    from PIL import Image, ImageChops
+
+    if edited is None or request.before is None:
+        return engine.generate(request, advance)
+    again = engine.generate(request.before, advance, remember=True)
+    with Image.open(edited) as picture:
+        if ImageChops.difference(picture.convert("RGB"), again.images[0]).getbbox() is not None:
+            say(
+                f"note: {edited} comes out otherwise on this machine; what is kept is the picture drawn again"
+            )
+    return engine.generate(request, advance, memories=again.memories)
 
 
 def _with(request: Request, given: dict[str, Any]) -> Request:
