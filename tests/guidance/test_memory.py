@@ -271,6 +271,15 @@ def test_a_memory_is_a_copy_in_the_hosts_number_type() -> None:
     assert start.dtype == predictions.dtype == finished.dtype == torch.float16
 
 
+def test_noise_that_cannot_be_drawn_again_is_remembered() -> None:
+    drawn = _draw([TWO])
+    region = edit_region(TWO, edits.remove(TWO, "e1"), (10, 10))
+    other = torch.full((1, 4, 10, 10), 9.0)
+    start = Keeping(drawn, [region]).start(other)[0]
+    assert torch.equal(start[:, region == 0], drawn[0].start[:, region == 0])
+    assert bool((start[:, region > 0] == 9).all())
+
+
 def test_nothing_recorded_is_no_memory() -> None:
     with pytest.raises(GuidanceError, match="nothing was recorded"):
         Recording().tensors(torch.zeros(1, 4, 2, 2))
