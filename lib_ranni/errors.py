@@ -6,6 +6,7 @@
     │   ├── EditError         an edit cannot be applied to this panel
     │   ├── MissingError      nothing is kept under this name
     │   ├── TakenError        another thing is kept under this name
+    │   ├── MismatchError     what is remembered of a picture does not fit what is asked for
     │   ├── MetadataError     a picture does not carry a readable request
     │   └── LoraError         a LoRA file cannot be read, converted or merged as asked
     ├── ModelError            a checkpoint is missing, damaged or of a kind we cannot drive
@@ -51,6 +52,10 @@ class MissingError(InputError):
 
 class TakenError(InputError):
     """Something else is kept under the name that was given."""
+
+
+class MismatchError(InputError):
+    """A picture's memory was made with other settings than the request that builds on it."""
 
 
 class MetadataError(InputError):

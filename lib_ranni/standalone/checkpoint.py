@@ -49,9 +49,18 @@ class Defaults(msgspec.Struct, frozen=True):
         """The panel with a base prompt in any case: a full-canvas layer without words draws anything."""
         if panel.base or not panel.elements:
             return panel
-        words = ", ".join(element.description for element in panel.elements)
-        base = self.base or ("" if panel.provenance.edited else panel.provenance.prompt) or words
-        return with_fields(panel, base=base)
+        planned = "" if panel.provenance.edited else panel.provenance.prompt
+        return with_fields(panel, base=self.base or planned or _words(panel))
+
+    def grounded_edit(self, before: Panel, after: Panel) -> Panel:
+        """An edited panel, grounded: a base that was the words of the old elements is those of the new."""
+        if before.elements and after.base == before.base == _words(before):
+            after = with_fields(after, base="")
+        return self.grounded(after)
+
+    def is_own_base(self, panel: Panel) -> bool:
+        """Whether the base prompt is what `grounded` gives a panel that has none."""
+        return panel.base in (self.base, panel.provenance.prompt, _words(panel))
 
     def request(self, panels: Sequence[Panel], **given: Any) -> Request:
         """A request to draw these panels, grounded, with the given fields over the defaults."""
@@ -61,6 +70,10 @@ class Defaults(msgspec.Struct, frozen=True):
         own |= {name: getattr(self, name) for name in ("control_start", "control_stop")}
         own["control"] = self.control if given.get("mode", self.mode) == "panel" else 0.0
         return Request(panels=tuple(self.grounded(panel) for panel in panels), **own | given)
+
+
+def _words(panel: Panel) -> str:
+    return ", ".join(element.description for element in panel.elements)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,12 +15,15 @@ from torch import Tensor
 
 from lib_ranni.errors import ModelError
 from lib_ranni.guidance.guides import Guide, Row, make_guide
+from lib_ranni.guidance.memory import Memory
+from lib_ranni.guidance.memory_store import MemoryStore
 from lib_ranni.guidance.panel_session import PanelControlSession, PanelLabels
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import region_coverage
 from lib_ranni.panel.timing import acting
 from lib_ranni.standalone.checkpoint import Checkpoint
+from lib_ranni.standalone.editing import Editing, memory_name, require_same
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.few_step import FewSteps
 from lib_ranni.standalone.labels import panel_labels, unheard
@@ -37,38 +40,77 @@ OnStep = Callable[[int, int], None]
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """The pictures of a request, their seeds, how long they took, and what could not be honored."""
+    """The pictures of a request, their seeds, how long they took, and what could not be honored.
+
+    `memories` are there if they were asked for. `regions` (h, w) are what an edit drew anew, in 0..1.
+    """
 
     request: Request
     images: tuple[Image.Image, ...]
     seeds: tuple[int, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    memories: tuple[Memory, ...] = ()
+    regions: tuple[Tensor, ...] = ()
 
 
 class Engine:
-    """Draws requests with one checkpoint."""
+    """Draws requests with one checkpoint. With a `store`, what it draws for an owner is remembered there."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, store: MemoryStore | None = None) -> None:
         self.checkpoint = checkpoint
+        self.store = store
 
     @torch.no_grad()
-    def generate(self, request: Request, on_step: OnStep | None = None) -> Generation:
+    def generate(
+        self,
+        request: Request,
+        on_step: OnStep | None = None,
+        *,
+        memories: Sequence[Memory] = (),
+        remember: bool = False,
+        owner: str = "",
+    ) -> Generation:
         """Draw a request; `on_step(done, total)` is called after each step.
 
-        Raises `InputError` for a request out of range and `GuidanceError` for a model that cannot be guided.
+        A request that edits pictures needs their `memories`, one for each; what is not given is looked up
+        in the store, and what is not there is drawn once more. With `remember`, the answer has memories of
+        its own. Raises `InputError` for a request out of range, `MismatchError` for an edit that does not
+        fit its pictures, and `GuidanceError` for a model that cannot be guided.
         """
         request = checked(request)
         started = time.perf_counter()
+        if request.before is not None and not memories:
+            memories = self._memories(request, request.before, on_step, owner)
+        editing = Editing(self.checkpoint, request, memories, remember=remember or self._stores(owner))
         self.checkpoint.encoder.forget(above=MAX_TEXTS)
         self.checkpoint.worn.wear(request.loras, self.checkpoint.path)
-        sampling = _Sampling(self.checkpoint, request)
+        sampling = _Sampling(self.checkpoint, request, editing)
         latents = sampling.run(on_step)
-        images = self._decode(latents)
+        images = editing.pictures(self._decode(latents))
+        made = editing.remembered(latents, images)
+        if self.store is not None and self._stores(owner):
+            for memory in made:
+                self.store.put(owner, memory)
         seeds = tuple(request.seed_of(n) for n in range(request.batch))
         seconds = time.perf_counter() - started
-        warnings = (*_warnings(request), *self.checkpoint.worn.notes, *sampling.warnings)
-        return Generation(request, images, seeds, seconds, warnings)
+        warnings = (*_warnings(request), *self.checkpoint.worn.notes, *sampling.warnings, *editing.warnings)
+        return Generation(request, images, seeds, seconds, warnings, made, editing.regions)
+
+    def _stores(self, owner: str) -> bool:
+        return self.store is not None and bool(owner)
+
+    def _memories(
+        self, request: Request, before: Request, on_step: OnStep | None, owner: str
+    ) -> tuple[Memory, ...]:
+        """The memories of the pictures to edit: those that are kept, else of the pictures drawn again."""
+        require_same(request, self.checkpoint)
+        if self.store is not None and owner:
+            found = [self.store.get(owner, memory_name(before, n)) for n in range(before.batch)]
+            kept = tuple(memory for memory in found if memory is not None)
+            if len(kept) == len(found):
+                return kept
+        return self.generate(before, on_step, remember=True, owner=owner).memories
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae
@@ -84,9 +126,10 @@ class Engine:
 class _Sampling:
     """One generation under way: what all of its steps share."""
 
-    def __init__(self, checkpoint: Checkpoint, request: Request) -> None:
+    def __init__(self, checkpoint: Checkpoint, request: Request, editing: Editing) -> None:
         self._checkpoint = checkpoint
         self._request = request
+        self._editing = editing
         panels = [_panel_texts(checkpoint.encoder, request, n) for n in range(request.batch)]
         mode = "plain" if request.mode == "panel" else request.mode
         self._guide: Guide = make_guide(mode, panels, request.cfg)
@@ -106,7 +149,7 @@ class _Sampling:
         request = self._request
         generators = [torch.Generator("cpu").manual_seed(request.seed_of(n)) for n in range(request.batch)]
         noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
-        noise = noise.to(self._checkpoint.device)
+        noise = self._editing.start(noise.to(self._checkpoint.device))
         with ExitStack() as opened:
             for session in self._sessions:
                 opened.enter_context(session)
@@ -141,7 +184,8 @@ class _Sampling:
             x = scaled[[row.image for row in part]].to(self._checkpoint.dtype)
             predicted = self._checkpoint.unet(x, timestep, **self._condition(part)).sample
             out.update(zip(call, predicted.float(), strict=True))
-        return self._guide.combine(torch.stack([out[n] for n in range(len(rows))]), progress)
+        guided = self._guide.combine(torch.stack([out[n] for n in range(len(rows))]), progress)
+        return self._editing.step(guided)
 
     def _condition(self, rows: list[Row]) -> dict[str, Any]:
         """The UNet's text arguments for these rows, stacked once for all steps that have the same rows."""

@@ -26,8 +26,14 @@ def single(request: Request, index: int) -> Request:
     """The request for one picture of a batch alone. Raises `InputError` for an index out of range."""
     if not 0 <= index < request.batch:
         raise InputError(f"picture {index} is not in a batch of {request.batch}; count from 0")
+    before = None if request.before is None else single(request.before, index)
     return msgspec.structs.replace(
-        request, panels=(request.panel(index),), seed=request.seed_of(index), seeds=(), batch=1
+        request,
+        panels=(request.panel(index),),
+        seed=request.seed_of(index),
+        seeds=(),
+        batch=1,
+        before=before,
     )
 
 
@@ -42,6 +48,7 @@ def infotext(request: Request) -> str:
         "Ranni mode": request.mode,
         "Ranni base ratio": f"{request.base_ratio:g}",
         **_few_step(request),
+        **({"Ranni edits": request.edits} if request.edits else {}),
     }
     if request.control and request.mode != "plain":
         control = ("control", "control_start", "control_stop")

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from lib_ranni.errors import InputError
+from lib_ranni.guidance.edit_region import FEATHER, MARGIN, MOST_CELLS
 from lib_ranni.guidance.panel_session import Control
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.problems import is_unicode
@@ -21,6 +22,9 @@ REQUEST_VERSION: Literal[1] = 1
 MAX_BATCH = 64
 MAX_STEPS = 1000
 MAX_SIDE = 4096
+MAX_EDITS = 100
+
+Cells = Annotated[int, Meta(ge=0, le=MOST_CELLS)]
 
 Mode = Literal["plain", "attention", "latent", "panel"]
 """`panel` draws the whole prompt, held by panel control alone; the others may have panel control as well."""
@@ -41,6 +45,9 @@ class Request(Struct, frozen=True, kw_only=True):
     `control` is panel control's scale, 0 = off; it acts at timesteps from `control_start` down to
     `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in mode `panel` the end of
     the prompt; empty, the panel's base is the label.
+
+    `before` is the request whose pictures this one edits: only what its panels changed is drawn anew, with
+    `edit_margin` latent cells around it and `edit_feather` further ones where new and old are blended.
     """
 
     panels: tuple[Panel, ...]
@@ -71,11 +78,22 @@ class Request(Struct, frozen=True, kw_only=True):
     control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
     local_mask: bool = True
     postfix: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    before: Request | None = None
+    edit_margin: Cells = MARGIN
+    edit_feather: Cells = FEATHER
 
     @property
     def panel_control(self) -> Control:
         """How strongly and when panel control acts."""
         return Control(self.control, self.control_start, self.control_stop, self.local_mask)
+
+    @property
+    def edits(self) -> int:
+        """How many edits lie between the first drawing and these pictures."""
+        count, before = 0, self.before
+        while before is not None:
+            count, before = count + 1, before.before
+        return count
 
     @property
     def mixing(self) -> Mixing:
@@ -103,6 +121,12 @@ class Request(Struct, frozen=True, kw_only=True):
 
 def checked(request: Request) -> Request:
     """The request itself, or `InputError` naming the field that is out of range."""
+    if request.before is not None:
+        if request.edits > MAX_EDITS:
+            raise InputError(
+                f"a picture is edited at most {MAX_EDITS} times; draw one of its own from its panel"
+            )
+        checked(request.before)
     if len(request.panels) not in (1, request.batch):
         raise InputError(
             f"{len(request.panels)} panels do not fit a batch of {request.batch}: "
@@ -132,31 +156,43 @@ def checked(request: Request) -> Request:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in request.__struct_fields__ if name != "panels"}
+    return {name: getattr(request, name) for name in _SETTINGS}
+
+
+_SETTINGS = tuple(name for name in Request.__struct_fields__ if name not in ("panels", "before"))
 
 
 _Settings = msgspec.defstruct(
     "_Settings",
-    [(name, Request.__annotations__[name]) for name in Request.__struct_fields__ if name != "panels"],
+    [(name, Request.__annotations__[name]) for name in _SETTINGS],
     namespace={"__module__": __name__},
 )
 
 
 def to_json(request: Request) -> str:
     """The request as JSON text, panels included."""
-    document = {"version": REQUEST_VERSION, **_settings(request)}
-    document["panels"] = [to_document(panel) for panel in request.panels]
-    return msgspec.json.encode(document).decode("utf-8")
+    return msgspec.json.encode({"version": REQUEST_VERSION, **_document(request)}).decode("utf-8")
+
+
+def _document(request: Request) -> dict[str, Any]:
+    document = {**_settings(request), "panels": [to_document(panel) for panel in request.panels]}
+    return document if request.before is None else {**document, "before": _document(request.before)}
 
 
 def from_json(text: str | bytes) -> Request:
     """The request of a JSON text. Panels are mended where needed; raises `InputError` otherwise."""
     try:
-        document = msgspec.json.decode(text)
-        panels = tuple(repair(panel).panel for panel in document.pop("panels"))
-        document.pop("version", None)
-        settings = msgspec.convert(document, _Settings)
+        return checked(_read(msgspec.json.decode(text)))
     except (msgspec.MsgspecError, KeyError, TypeError, AttributeError, RecursionError, UnicodeError) as error:
         raise InputError(f"this is not a request of ours: {type(error).__name__}: {error}") from error
-    kept = tuple(panel for panel in panels if panel is not None)
-    return checked(Request(panels=kept, **msgspec.structs.asdict(settings)))
+
+
+def _read(document: dict[str, Any]) -> Request:
+    panels = tuple(repair(panel).panel for panel in document.pop("panels"))
+    before = document.pop("before", None)
+    settings = msgspec.convert(document, _Settings)
+    return Request(
+        panels=tuple(panel for panel in panels if panel is not None),
+        before=None if before is None else _read(before),
+        **msgspec.structs.asdict(settings),
+    )

@@ -57,6 +57,13 @@ def test_json_reads_back_the_same_request(given_request: Request) -> None:
     assert from_json(to_json(checked(given_request))) == given_request
 
 
+@given(requests(), st.integers(0, 64), st.integers(0, 64))
+def test_json_reads_back_edits(given_request: Request, margin: int, feather: int) -> None:
+    once = changed(given_request, before=given_request, edit_margin=margin, edit_feather=feather)
+    twice = changed(given_request, before=once)
+    assert from_json(to_json(twice)) == twice
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -121,6 +128,12 @@ def test_a_value_out_of_range_is_named(field: str, value: Any) -> None:
         '{"panels": [{}], "seeds": [1, 2]}',
         '{"panels": [{}], "width": 1000000008}',
         '{"panels": [{}], "mode": null}',
+        '{"panels": [{}], "before": 3}',
+        '{"panels": [{}], "before": []}',
+        '{"panels": [{}], "before": {"panels": [{}], "steps": 0}}',
+        '{"panels": [{}], "before": ' * 101 + '{"panels": [{}]}' + "}" * 101,
+        '{"panels": [{}], "before": ' * 9000,
+        '{"panels": [{}], "before": ' * 900 + '{"panels": [{}]}' + "}" * 900,
         "[" * 100_000,
         '{"panels": [' + "[" * 5000,
         "\ud800",

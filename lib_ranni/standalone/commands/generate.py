@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib_ranni.errors import InputError
 from lib_ranni.panel.types import MAX_SEED, Panel
@@ -19,6 +19,7 @@ from lib_ranni.standalone.sources import load_panel
 
 if TYPE_CHECKING:
     from lib_ranni.standalone.checkpoint import Checkpoint
+    from lib_ranni.standalone.engine import Engine, Generation, OnStep
     from lib_ranni.standalone.requests import Request
 
 SUMMARY = "draw a prompt: plan its panel, or take one, and make the model follow it"
@@ -28,7 +29,7 @@ OVERLAPS = ("front", "blend")
 
 GIVEN = (
     *("mode", "base_ratio", "feather", "overlap", "start", "end"),
-    *("negative", "steps", "cfg", "sampler", "batch"),
+    *("negative", "steps", "cfg", "sampler", "batch", "edit_margin", "edit_feather"),
 )
 GIVEN_CONTROL = ("control", "control_start", "control_stop", "local_mask", "postfix")
 """Arguments that are fields of a request under the same name."""
@@ -45,6 +46,19 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="again", type=Path, metavar="PNG", help="draw this picture's request again"
     )
+    parser.add_argument(
+        "--edit",
+        type=Path,
+        metavar="PNG",
+        help="keep this picture of ours and draw anew only what --panel changes in it",
+    )
+    for name, about in (("margin", "around what changed"), ("feather", "of soft edge around that")):
+        parser.add_argument(
+            f"--edit-{name}",
+            type=bounded_int(0, 64),
+            metavar="N",
+            help=f"with --edit: cells of 8 pixels {about}",
+        )
     add_planner_arguments(parser)
     parser.add_argument("--mode", choices=MODES, help="how the model is made to follow the panel")
     parser.add_argument(
@@ -114,7 +128,12 @@ def run(args: Namespace) -> int:
     from lib_ranni.standalone.engine import Engine
     from lib_ranni.standalone.metadata import Numbering, read_png, save_png
 
-    again = read_png(args.again) if args.again is not None else None
+    if args.edit is not None and (args.again is not None or not args.panel):
+        raise InputError(
+            "--edit takes the picture's own request and needs --panel FILE with the changed panel"
+        )
+    source = args.again or args.edit
+    again = read_png(source) if source is not None else None
     if again is None and not args.panel and not args.prompt:
         raise InputError("there is nothing to draw: give a prompt, --panel FILE or --from PNG")
     model = args.model or (Path(again.model) if again is not None and again.model else None)
@@ -124,7 +143,7 @@ def run(args: Namespace) -> int:
     request = _request(args, checkpoint, again)
     args.out.mkdir(parents=True, exist_ok=True)
     with progress_bar("drawing") as advance:
-        generation = Engine(checkpoint).generate(request, advance)
+        generation = _drawn(Engine(checkpoint), request, args.edit, advance)
     for warning in generation.warnings:
         say(f"note: {warning}")
     names = Numbering(args.out)
@@ -169,12 +188,39 @@ def _request(args: Namespace, checkpoint: Checkpoint, again: Request | None) -> 
         request = defaults.request([], **{"seed": SystemRandom().randrange(MAX_SEED + 1), **given})
     else:
         # Its panels are drawn as they were: an empty base stays empty.
-        request = msgspec.structs.replace(again, **given)
+        request = _with(again, given) if args.edit is None else msgspec.structs.replace(again, **given)
     if args.panel or args.prompt:
         panel = load_panel(args.panel) if args.panel else _planned(args, request)
-        panels = (defaults.grounded(panel),)
-        request = msgspec.structs.replace(request, panels=panels, prompt=args.prompt)
+        edited = again if args.edit is not None else None
+        panel = (
+            defaults.grounded(panel) if edited is None else defaults.grounded_edit(edited.panels[0], panel)
+        )
+        request = msgspec.structs.replace(request, panels=(panel,), prompt=args.prompt, before=edited)
     return checked(request)
+
+
+def _drawn(engine: Engine, request: Request, edited: Path | None, advance: OnStep) -> Generation:
+    """Draw a request; for an edit, first the picture once more, from which its memory comes."""
+    from PIL import Image
+
+    from lib_ranni.standalone.editing import with_picture
+
+    if edited is None or request.before is None:
+        return engine.generate(request, advance)
+    memories = engine.generate(request.before, advance, remember=True).memories
+    with Image.open(edited) as picture:
+        own = with_picture(memories[0], picture)
+    if own is None:
+        say(f"note: {edited} comes out otherwise on this machine; what is kept is the picture drawn again")
+    return engine.generate(request, advance, memories=memories if own is None else (own,))
+
+
+def _with(request: Request, given: dict[str, Any]) -> Request:
+    """The request with other settings; a picture that was edited has them from its first drawing on."""
+    import msgspec
+
+    before = None if request.before is None else _with(request.before, given)
+    return msgspec.structs.replace(request, before=before, **given)
 
 
 def _planned(args: Namespace, request: Request) -> Panel:
