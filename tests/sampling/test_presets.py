@@ -129,7 +129,8 @@ def test_grids_are_whole_numbers_that_fall(steps: int, strength: float) -> None:
         timesteps = grid(steps, strength)
         assert list(timesteps) == sorted(set(timesteps), reverse=True)
         assert all(isinstance(t, int) and 0 <= t <= 999 for t in timesteps)
-        assert abs(timesteps[0] - grids.first_timestep(strength)) < 20
+        # The LCM grid has a point every 20 timesteps.
+        assert abs(timesteps[0] - grids.first_timestep(strength)) <= 20
 
 
 @given(st.integers(1, 8), st.integers(0, 50))
