@@ -9,8 +9,7 @@ the end token is closed for both sides (ranni.md 4.2 to 4.6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,10 +20,10 @@ from torch import Tensor, nn
 from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import Row
+from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid
 from lib_ranni.guidance.local_mask import open_columns
 from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
 from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
-from lib_ranni.guidance.session import OnError, Project, Site, find_sites, grid_of, project, require_grid
 from lib_ranni.guidance.texts import Grid, PanelTexts, Text
 from lib_ranni.guidance.weights import region_coverage
 
@@ -86,8 +85,8 @@ def first_block(unet: nn.Module) -> nn.Module:
     )
 
 
-class PanelControlSession:
-    """Owns panel control's hooks for one generation: installed on entry, removed on exit.
+class PanelControlSession(UNetHooks):
+    """Owns panel control's hooks for one generation.
 
     Used like a `GuidanceSession`: `assign` before each UNet call. With `masks` the cross-attentions are
     hooked too; leave it out where a `GuidanceSession` already has them.
@@ -104,81 +103,27 @@ class PanelControlSession:
         project: Project = project,
         on_error: OnError | None = None,
     ) -> None:
-        self._unet = unet
+        super().__init__(unet, [picture.panel for picture in pictures], project, on_error)
         self._conditioner = conditioner
         self._pictures = tuple(pictures)
         self._control = control
         self._masks = masks and (control.local_mask or control.close_end) and control.scale != 0
-        self._project = project
-        self._on_error = on_error
-        self._handles: list[Any] = []
-        self._sites: list[Site] = []
-        self._announced: tuple[Row | None, ...] | None = None
-        self._rows: tuple[Row | None, ...] | None = None
         self._timestep = 0.0
-        self._active: dict[int, tuple[int, ...]] = {}
-        self._latent: Grid = (0, 0)
         self._residuals: dict[tuple[Any, ...], Tensor] = {}
         self._open: dict[tuple[Any, ...], Tensor] = {}
 
-    def __enter__(self) -> PanelControlSession:
-        if self._handles:
-            raise GuidanceError("this session is open already; make a new one for each generation")
-        block = first_block(self._unet)
-        try:
-            self._handles.append(self._unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
-            self._handles.append(self._unet.register_forward_hook(self._end_call, always_call=True))
-            self._handles.append(block.register_forward_hook(self._add))
-            self._sites = find_sites(self._unet, self._project) if self._masks else []
-            for site in self._sites:
-                self._install(site)
-        except BaseException:
-            self._remove()
-            raise
-        return self
+    def _hook(self) -> list[Site]:
+        self._handles.append(first_block(self._unet).register_forward_hook(self._add))
+        return super()._hook() if self._masks else []
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
-
-    def assign(self, rows: Sequence[Row | None], progress: float) -> None:
-        """Say what the rows of the next UNet call are, and how much of the sampling is done (0..1)."""
-        pictures = {row.image for row in rows if row is not None}
-        if strangers := sorted(pictures - set(range(len(self._pictures)))):
-            raise GuidanceError(
-                f"rows of pictures {strangers} were announced, there are {len(self._pictures)}"
-            )
-        self._announced = tuple(rows)
-        self._active = {image: self._pictures[image].panel.active(progress) for image in pictures}
-
-    def _remove(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        for site in self._sites:
-            site.remove()
-        self._handles, self._sites, self._announced, self._rows = [], [], None, None
+    def _forget(self) -> None:
         self._residuals.clear()
         self._open.clear()
 
     def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._rows, self._announced = self._announced, None
+        super()._begin_call(module, args, kwargs)
         if self._rows is not None:
-            self._latent = grid_of(args, kwargs)
             self._timestep = _timestep(args, kwargs)
-
-    def _end_call(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._rows = None
-
-    def _guarded(self, compute: Callable[[], Tensor], otherwise: Callable[[], Tensor]) -> Tensor:
-        try:
-            return compute()
-        except Exception as error:
-            if self._on_error is None:
-                raise
-            self._rows = None
-            self._on_error(error)
-            return otherwise()
 
     # The residual
 
@@ -221,30 +166,23 @@ class PanelControlSession:
 
     # The local mask
 
-    def _install(self, site: Site) -> None:
-        def hook(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            rows = self._rows
-            if rows is None or any(row is None for row in rows) or len(rows) != len(x):
-                return site.original(x, *args, **kwargs)
-            known = [row for row in rows if row is not None]
-            return self._guarded(
-                lambda: self._attend(site, x, known), lambda: site.original(x, *args, **kwargs)
-            )
-
-        def see_grid(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            site.grid = grid_of(args, kwargs)
-
-        self._handles.append(site.owner.register_forward_pre_hook(see_grid, with_kwargs=True))
-        site.hook = hook
-        site.module.forward = hook
-
-    def _attend(self, site: Site, x: Tensor, rows: Sequence[Row]) -> Tensor:
+    def _attend(
+        self,
+        site: Site,
+        rows: Sequence[Row | None],
+        x: Tensor,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Tensor:
         """The module's answer to (B, N, C) tokens that hear only the columns open to them."""
+        known = [row for row in rows if row is not None]
+        if len(known) != len(x):
+            return site.original(x, *args, **kwargs)
         require_grid(site.grid, x.shape[1])
         heads, module = site.module.heads, site.module
-        keys = [site.keys_of(row.text, x) for row in rows]
+        keys = [site.keys_of(row.text, x) for row in known]
         both = Keys(torch.cat([k.key for k in keys]), torch.cat([k.value for k in keys]))
-        heard = torch.stack([self._heard(row, site.grid, x.device) for row in rows])[:, None]
+        heard = torch.stack([self._heard(row, site.grid, x.device) for row in known])[:, None]
 
         def split(part: Tensor) -> Tensor:
             return part.view(*part.shape[:2], heads, -1).transpose(1, 2)
@@ -256,10 +194,7 @@ class PanelControlSession:
             heard,
             scale=getattr(module, "scale", None),
         )
-        out: Tensor = mixed.transpose(1, 2).flatten(2)
-        for layer in module.to_out if isinstance(module.to_out, nn.ModuleList) else [module.to_out]:
-            out = layer(out)
-        return out
+        return site.out(mixed.transpose(1, 2).flatten(2))
 
     def _heard(self, row: Row, grid: Grid, device: torch.device) -> Tensor:
         """(cells, L) bool: the columns of the row's text that each cell of a layer hears."""

@@ -12,7 +12,8 @@ from torch import nn
 from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import PlainGuide, Row, make_guide
-from lib_ranni.guidance.session import GuidanceSession, find_sites
+from lib_ranni.guidance.hooks import find_sites
+from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import Text
 
 SIZE = (10, 9)
