@@ -214,6 +214,12 @@ def change(delta: Delta, base: Tensor | None = None) -> Tensor:
     return decomposed(weight, updown.reshape(weight.shape), delta.magnitude, delta.axis or "out").flatten(1)
 
 
+def bias_of(delta: Delta) -> Tensor | None:
+    """What is added to the module's bias at weight 1, float64; None where nothing is."""
+    bias = delta.parts.get("b_norm" if delta.kind == "norm" else "diff_b")
+    return None if bias is None else wide(bias)
+
+
 def decomposed(weight: Tensor, updown: Tensor, magnitude: Tensor, axis: Axis) -> Tensor:
     """DoRA's change of W for a plain change: m * V / |V| - W with V = W + dW.
 
