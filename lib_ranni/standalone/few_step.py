@@ -87,10 +87,10 @@ class FewSteps:
         """N(0, 1) noise (B, C, h, w) to finished latents; `on_step(done, total)` follows each step."""
         plan = self._plan
         schedule, first, unit = plan.schedule, plan.levels[0].sigma, plan.preset.unit
+        progress = {level: index / plan.steps for index, level in enumerate(plan.levels)}
 
         def denoise(x: Tensor, at: Level) -> Tensor:
-            progress = next(n for n, level in enumerate(plan.levels) if level is at) / plan.steps
-            output = predict(schedule.network_input(x, at.sigma), at.t, progress)
+            output = predict(schedule.network_input(x, at.sigma), at.t, progress[at])
             x0 = denoised(x, output, at, self._kind)
             return consistent(x0, x, at) if plan.preset.boundary else x0
 
