@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from lib_ranni.planner.protocol import Cancelled, Event, Failed, Planner, PlanRe
 from lib_ranni.standalone.app import shown
 from lib_ranni.standalone.app.controls import NAMES, NONE, Controls
 from lib_ranni.standalone.app.drawing import OVER, Drawing
+from lib_ranni.standalone.app.handlers import Handlers
 from lib_ranni.standalone.app.models import Models
 from lib_ranni.standalone.app.studio import Studio
 from lib_ranni.standalone.metadata import read_png
@@ -149,3 +151,20 @@ def test_models_are_loaded_when_needed_and_a_wrong_path_changes_nothing(
     again = _ended(_begun(studio, planner=NONE))
     assert models.has(models.first)
     assert again.pictures[0].request.model == ""
+
+
+def test_what_another_page_has_loaded_meanwhile_is_not_told_as_ones_own(
+    models: Models, tmp_path: Path
+) -> None:
+    studio = _studio(models, tmp_path)
+    handlers = Handlers(studio, str)
+
+    async def load() -> tuple[str, str]:
+        told = handlers.load(str(models.first / "shapes.safetensors"))
+        begun = await anext(told)
+        assert studio.loading("").wait(30)  # the next in the queue
+        return begun[0], (await anext(told))[0]
+
+    begun, ended = asyncio.run(load())
+    assert "Loading" in begun
+    assert "another page has loaded a model" in ended
