@@ -21,6 +21,7 @@ from lib_ranni.sampling.priors import Prior, default_prior
 from lib_ranni.sampling.schedules import Level, NoiseSchedule
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.loras import LoraFile, advertised, folders_near, known_loras, lora_path
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
 from lib_ranni.standalone.schedulers import make_scheduler
 
@@ -111,7 +112,7 @@ def prior_of(name: str, checkpoint: Checkpoint) -> Prior | None:
     if name in ("", "none"):
         return None
     if name != "default":
-        return load_prior(Path(name).expanduser())[0]
+        return load_prior(from_user(name))[0]
     for folder in folders_near(checkpoint.path):
         own = folder / PRIORS / f"{checkpoint.path.stem}.safetensors"
         if own.is_file():

@@ -23,6 +23,7 @@ from lib_ranni.lora.deltas import bias_of, change
 from lib_ranni.lora.layout import Target, underscored
 from lib_ranni.lora.spelling import spell
 from lib_ranni.panel.types import Lora
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.training.export import unet_name
 
 FOLDER = "loras"
@@ -80,7 +81,7 @@ def lora_path(lora: Lora, checkpoint: Path) -> Path:
     files = {file.name: file.path for file in known_loras(checkpoint)}
     if lora.name in files:
         return files[lora.name]
-    path = Path(lora.name).expanduser()
+    path = from_user(lora.name)
     if path.is_file():
         return path
     there = f"there are {', '.join(files)}" if files else f"there are none in {FOLDER}/ beside the checkpoint"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lib_ranni.errors import InputError
 from lib_ranni.panel.writing import to_json
 from lib_ranni.planner.llm.servers import server_named
 from lib_ranni.planner.planners import Settings, make_planner
@@ -145,6 +146,8 @@ def test_models_are_loaded_when_needed_and_a_wrong_path_changes_nothing(
     drawing = _ended(_begun(studio, model=str(tmp_path / "none.safetensors"), planner=NONE))
     assert "there is no checkpoint" in drawing.progress.message
     assert models.has(models.first)
+    with pytest.raises(InputError, match="no home folder"):
+        studio.loading("~nobody-here/x")
     job = studio.loading(f"  {models.first / 'shapes.safetensors'} ")
     assert job.wait(30)
     assert models.has(models.first / "shapes.safetensors")

@@ -322,6 +322,8 @@ def test_all_of_a_request_is_in_its_picture(tmp_path: Path, lora: Path) -> None:
         (("--preset", "nope"), "there is no preset 'nope'; choose one of yoso1"),
         (("--prior", "gone.safetensors", "--preset", "yoso1"), "there is no latent prior"),
         (("--lora", "gone"), "there is no LoRA 'gone'"),
+        (("--lora", "~nobody-here/x"), "no home folder of '~nobody-here'"),
+        (("--model", "~nobody-here/x"), "no home folder of '~nobody-here'"),
         (("--gamma", "2"), "0..1"),
         (("--lora", ""), "a LoRA needs a name"),
     ],
