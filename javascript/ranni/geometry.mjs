@@ -1,26 +1,19 @@
 /** Arithmetic on boxes. Everything is in units of the canvas: x to the right, y down, 0..1. */
 
+/** @type {readonly Axis[]} */
+export const AXES = ["x", "y"];
+
 /** @type {readonly Handle[]} */
-export const HANDLES = Object.freeze(["nw", "n", "ne", "e", "se", "s", "sw", "w"]);
+export const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
+
+/** What boxes are aligned by, along x and along y. @type {readonly Edge[]} */
+export const EDGES = ["left", "center", "right", "top", "middle", "bottom"];
 
 /** Least width and height that drawing and resizing make. */
 export const LEAST = 0.01;
 
 /** Five decimals: a tenth of a pixel on the largest canvas. */
 const PRECISION = 1e5;
-
-/**
- * What is aligned: the axis, and how far from the low to the high edge.
- * @type {Record<Edge, [Axis, number]>}
- */
-const EDGES = {
-	left: ["x", 0],
-	center: ["x", 0.5],
-	right: ["x", 1],
-	top: ["y", 0],
-	middle: ["y", 0.5],
-	bottom: ["y", 1],
-};
 
 /** @type {Clamp} */
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -34,22 +27,30 @@ export function box(...sides) {
 	return Object.freeze({ x0, y0, x1, y1 });
 }
 
-/** The low and the high edge along an axis. @type {Edges} */
-const edges = (b, axis) => (axis === "x" ? [b.x0, b.x1] : [b.y0, b.y1]);
+/** The low and the high edge along an axis. @type {(b: Box, axis: Axis) => [number, number]} */
+const edges = (b, axis) => [b[`${axis}0`], b[`${axis}1`]];
 
 /** @param {Box} b @param {Axis} axis */
-export function sizeOf(b, axis) {
-	const [low, high] = edges(b, axis);
-	return high - low;
-}
+export const sizeOf = (b, axis) => b[`${axis}1`] - b[`${axis}0`];
 
-/** Edges and center line. @type {Places} */
-function places(b, axis) {
-	const [low, high] = edges(b, axis);
-	return [low, (low + high) / 2, high];
-}
+/** @param {Box} b @returns {[number, number]} */
+export const middleOf = (b) => [(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2];
 
-/** The box between two corners, cut to the canvas and at least `least` wide and high. @type {Between} */
+/** Edges and center line. @param {Box} b @param {Axis} axis */
+const places = (b, axis) => [b[`${axis}0`], middleOf(b)[AXES.indexOf(axis)], b[`${axis}1`]];
+
+/** The box with other edges along an axis. @type {WithSpan} */
+export const withSpan = (b, axis, low, high) =>
+	axis === "x" ? box(low, b.y0, high, b.y1) : box(b.x0, low, b.x1, high);
+
+/** Where a handle is on a box: 0 at its low edges, 1 at its high ones. @param {Handle} handle */
+export const handleAt = (handle) =>
+	["we", "ns"].map(([low, high]) => (handle.includes(low) ? 0 : handle.includes(high) ? 1 : 0.5));
+
+/** The lines between so many cells. @param {number} cells */
+export const cellLines = (cells) => [...Array(cells).keys()].slice(1).map((n) => n / cells);
+
+/** The box between two corners, cut to the canvas and at least `least` wide and high. @type {Between<Box>} */
 export function between(ax, ay, bx, by, least = LEAST) {
 	const side = (/** @type {number} */ a, /** @type {number} */ b) => {
 		const low = clamp(Math.min(a, b), 0, 1 - least);
@@ -77,14 +78,15 @@ export function moved(b, dx, dy) {
 	return box(b.x0 + x, b.y0 + y, b.x1 + x, b.y1 + y);
 }
 
-/** @type {MovedAlong} */
+/** @type {(b: Box, axis: Axis, by: number) => Box} */
 const movedAlong = (b, axis, by) => (axis === "x" ? moved(b, by, 0) : moved(b, 0, by));
 
 /** The place in `to` that (x, y) has in `from`. @type {Followed} */
 export function followed(x, y, from, to) {
-	const along = (/** @type {number} */ v, /** @type {Axis} */ axis) => {
-		const [low, at] = [edges(from, axis)[0], edges(to, axis)[0]];
-		return clamp(at + ((v - low) / sizeOf(from, axis)) * sizeOf(to, axis), 0, 1);
+	/** @type {(v: number, axis: Axis) => number} */
+	const along = (v, axis) => {
+		const share = (v - from[`${axis}0`]) / sizeOf(from, axis);
+		return clamp(to[`${axis}0`] + share * sizeOf(to, axis), 0, 1);
 	};
 	return [along(x, "x"), along(y, "y")];
 }
@@ -99,18 +101,14 @@ export const scaled = (b, from, to) =>
  * @type {Resized}
  */
 export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false, center = false } = {}) {
-	/** @type {[string, string, number, number, number][]} */
-	const sides = [
-		["w", "e", b.x0, b.x1, x],
-		["n", "s", b.y0, b.y1, y],
-	];
 	// Each axis is stretched about a place that stays, within what is neither too thin nor off the canvas.
-	const axes = sides.map(([low, high, from, to, at], axis) => {
-		const edge = handle.includes(low) ? from : handle.includes(high) ? to : null;
+	const axes = handleAt(handle).map((share, axis) => {
+		const [from, to] = edges(b, AXES[axis]);
+		const edge = share === 0.5 ? null : [from, to][share];
 		const fixed = edge === null || center ? (from + to) / 2 : edge === from ? to : from;
 		const room = (/** @type {number} */ e) =>
 			(e < fixed ? fixed : e > fixed ? 1 - fixed : 1) / Math.abs(e - fixed);
-		const by = edge === null ? -Infinity : (at - fixed) / (edge - fixed);
+		const by = edge === null ? -Infinity : ([x, y][axis] - fixed) / (edge - fixed);
 		return { from, to, fixed, by, least: least[axis] / (to - from), most: Math.min(room(from), room(to)) };
 	});
 	const common = clamp(
@@ -128,36 +126,29 @@ export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false,
 /** @param {Box} a @param {Box} b */
 export const meets = (a, b) => a.x0 <= b.x1 && b.x0 <= a.x1 && a.y0 <= b.y1 && b.y0 <= a.y1;
 
-/**
- * Which of the items, which run from back to front, are at (x, y); front first.
- * @template {{box: Box}} T @param {readonly T[]} items @param {number} x @param {number} y
- */
+/** Whether what lies between two places is off the canvas. @type {Between<boolean>} */
+export const areOutside = (ax, ay, bx, by) =>
+	Math.max(Math.min(ax, bx), Math.min(ay, by)) > 1 || Math.min(Math.max(ax, bx), Math.max(ay, by)) < 0;
+
+/** Which of the items, which run from back to front, are at (x, y); front first. @type {Hits} */
 export const hits = (items, x, y) =>
 	items.filter((item) => meets(item.box, { x0: x, y0: y, x1: x, y1: y })).reverse();
 
 /**
- * The one below `current` at a point, beginning anew after the last; the foremost if `current` is not there.
- * @template T @param {readonly T[]} found front first @param {(item: T) => boolean} current
- * @returns {T | undefined}
+ * The one below the current one of those at a point, front first, beginning anew after the last; the foremost
+ * if it is not there.
+ * @type {NextBelow}
  */
-export const nextBelow = (found, current) => found[(found.findIndex(current) + 1) % found.length];
+export const nextBelow = (found, isCurrent) => found[(found.findIndex(isCurrent) + 1) % found.length];
 
-/**
- * What a box can snap to: edges and center lines of the canvas and of other boxes, and a grid with so many
- * cells along each axis.
- * @type {SnapLines}
- */
+/** What a box can snap to: edges and center lines of the canvas and of other boxes, and a grid. @type {SnapLines} */
 export function snapLines(others, cells = 0) {
-	const grid = [...Array(cells).keys()].slice(1).map((n) => n / cells);
-	const boxes = [box(0, 0, 1, 1), ...others];
-	const along = (/** @type {Axis} */ axis) => [...boxes.flatMap((b) => places(b, axis)), ...grid];
-	return { x: along("x"), y: along("y") };
+	const all = [box(0, 0, 1, 1), ...others].map(snapPlaces);
+	const grid = cellLines(cells);
+	return { x: [...all.flatMap((b) => b.x), ...grid], y: [...all.flatMap((b) => b.y), ...grid] };
 }
 
-/**
- * The line nearest to any of `values` within `tolerance`, and the shift that brings the value onto it.
- * @type {Nearest}
- */
+/** The line nearest to any of `values` within `tolerance`, and the shift onto it. @type {Nearest} */
 export function nearest(values, lines, tolerance) {
 	let best = null;
 	for (const at of lines)
@@ -169,18 +160,16 @@ export function nearest(values, lines, tolerance) {
 	return best;
 }
 
-/**
- * Snap places on both axes: what to add to them, and the guides to show.
- * @param {Lines} from @param {Lines} lines @param {{x: number, y: number}} tolerance
- */
+/** Snap places on both axes: what to add to them, and the guides to show. @type {Snap} */
 export function snap(from, lines, tolerance) {
-	const x = nearest(from.x, lines.x, tolerance.x);
-	const y = nearest(from.y, lines.y, tolerance.y);
 	/** @type {Guide[]} */
 	const guides = [];
-	if (x) guides.push({ axis: "x", at: x.at });
-	if (y) guides.push({ axis: "y", at: y.at });
-	return { dx: x?.shift ?? 0, dy: y?.shift ?? 0, guides };
+	const [dx, dy] = AXES.map((axis) => {
+		const found = nearest(from[axis], lines[axis], tolerance[axis]);
+		if (found) guides.push({ axis, at: found.at });
+		return found?.shift ?? 0;
+	});
+	return { dx, dy, guides };
 }
 
 /** The places of a box that snap while it moves. @type {(b: Box) => Lines} */
@@ -188,42 +177,38 @@ export const snapPlaces = (b) => ({ x: places(b, "x"), y: places(b, "y") });
 
 /** The boxes with one edge (or center line) brought to that of their common bounds. @type {Aligned} */
 export function aligned(boxes, edge) {
-	const [axis, share] = EDGES[edge];
-	const place = (/** @type {Box} */ b) => edges(b, axis)[0] + share * sizeOf(b, axis);
+	const index = EDGES.indexOf(edge);
+	const axis = AXES[Math.floor(index / 3)];
+	const place = (/** @type {Box} */ b) => places(b, axis)[index % 3];
 	const to = place(bounds(boxes));
 	return boxes.map((b) => movedAlong(b, axis, to - place(b)));
 }
 
-/**
- * The boxes with equal gaps along an axis; the outermost two stay. Fewer than three stay as they are.
- * @type {Distributed}
- */
+/** The boxes with equal gaps along an axis; the outermost two stay, and fewer than three. @type {Distributed} */
 export function distributed(boxes, axis) {
 	const result = [...boxes];
 	if (boxes.length < 3) return result;
 	const order = [...boxes.keys()].sort((a, b) => places(boxes[a], axis)[1] - places(boxes[b], axis)[1]);
-	const [first, last] = [boxes[order[0]], boxes[order[order.length - 1]]].map((b) => edges(b, axis));
+	const [start, first] = edges(boxes[order[0]], axis);
+	const [, end] = edges(boxes[order[order.length - 1]], axis);
 	const filled = boxes.reduce((sum, b) => sum + sizeOf(b, axis), 0);
-	const gap = (last[1] - first[0] - filled) / (boxes.length - 1);
-	let at = first[1] + gap;
+	const gap = (end - start - filled) / (boxes.length - 1);
+	let at = first + gap;
 	for (const index of order.slice(1, -1)) {
 		const b = boxes[index];
-		result[index] = movedAlong(b, axis, at - edges(b, axis)[0]);
+		result[index] = movedAlong(b, axis, at - b[`${axis}0`]);
 		at += sizeOf(b, axis) + gap;
 	}
 	return result;
 }
 
-/**
- * A box of this size where it covers least of the others, nearest to the middle.
- * @param {readonly Box[]} others
- */
-export function freeBox(others, width = 0.3, height = 0.3, steps = 10) {
-	const shares = [...Array(steps + 1).keys()].map((step) => step / steps);
+/** A box of this size where it covers least of the others, nearest to the middle. @param {readonly Box[]} others */
+export function freeBox(others, size = 0.3, steps = 10) {
+	const shares = [0, ...cellLines(steps), 1];
 	const found = shares.flatMap((down) =>
 		shares.map((across) => {
-			const [x, y] = [across * (1 - width), down * (1 - height)];
-			const b = box(x, y, x + width, y + height);
+			const [x, y] = [across * (1 - size), down * (1 - size)];
+			const b = box(x, y, x + size, y + size);
 			const taken = others.reduce((sum, o) => sum + overlap(b, o), 0);
 			return { b, cost: taken * 100 + (across - 0.5) ** 2 + (down - 0.5) ** 2 };
 		}),

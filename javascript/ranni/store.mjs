@@ -10,8 +10,26 @@ export class Store {
 	/** @type {State[]} */ #future = [];
 	/** @type {string | null} */ #run = null;
 	/** What could be redone before the present run. @type {State[]} */ #redoable = [];
-	/** @type {((state: State, before: State) => void)[]} */ #listeners = [];
+	/** @type {Hear[]} */ #listeners = [];
 	state = START;
+
+	get panel() {
+		return this.state.panel;
+	}
+
+	get selection() {
+		return this.state.selection;
+	}
+
+	/** The elements that are selected. */
+	get chosen() {
+		return this.panel.elements.filter((e) => this.selection.includes(e.id));
+	}
+
+	/** The elements that the canvas shows. */
+	get visible() {
+		return this.panel.elements.filter((e) => !this.state.hidden.includes(e.id));
+	}
 
 	get canUndo() {
 		return this.#past.length > 0;
@@ -59,12 +77,12 @@ export class Store {
 		this.#step(this.#future, this.#past);
 	}
 
-	/** Call `listener` after every change. @type {Subscribe} */
+	/** Call `listener` after every change. @param {Hear} listener */
 	subscribe(listener) {
 		this.#listeners.push(listener);
 	}
 
-	/** @type {Step} */
+	/** @param {State[]} from @param {State[]} to */
 	#step(from, to) {
 		const next = from.pop();
 		if (!next) return;
@@ -72,7 +90,7 @@ export class Store {
 		this.#become(next);
 	}
 
-	/** @type {Become} */
+	/** @param {State} next @param {string | null} [run] */
 	#become(next, run = null) {
 		const before = this.state;
 		this.state = next;

@@ -13,7 +13,7 @@ type Edge = "left" | "center" | "right" | "top" | "middle" | "bottom";
 type Lines = { x: number[]; y: number[] };
 /** A line that something has snapped to. */
 type Guide = { axis: Axis; at: number };
-type Overlay = { guides: readonly Guide[]; marquee: Box | null };
+type Overlay = { guides?: readonly Guide[]; marquee?: Box };
 
 // The document
 
@@ -44,16 +44,6 @@ type OnKey = (event: KeyboardEvent) => void;
 type OnPointer = (event: PointerEvent) => void;
 type Attributes = Record<string, string | number | boolean | null | undefined | Listener>;
 type Child = Node | string | null | undefined | false;
-type MakeHtml = <K extends keyof HTMLElementTagNameMap>(
-	name: K,
-	attributes?: Attributes,
-	...children: Child[]
-) => HTMLElementTagNameMap[K];
-type MakeSvg = <K extends keyof SVGElementTagNameMap>(
-	name: K,
-	attributes?: Attributes,
-	...children: Child[]
-) => SVGElementTagNameMap[K];
 /** The text of a key, with its places filled. */
 type Texts = (key: string, ...args: (string | number)[]) => string;
 
@@ -78,9 +68,10 @@ type Gesture = {
 	/** What a press without movement selects. */
 	click?: string[];
 };
-/** What a movement to (x, y) does. */
-type Drag = (gesture: Gesture, x: number, y: number, event: PointerEvent) => void;
-/** `seen` is what it was last drawn for. */
+/** What a movement to (x, y) does, and what to show of it. */
+type Drag = (gesture: Gesture, x: number, y: number, event: PointerEvent) => Overlay | void;
+/** Says whether what it is given differs from the last time. */
+type IsNew = (...values: any[]) => boolean;
 type DrawnElement = {
 	node: SVGGElement;
 	box: SVGRectElement;
@@ -88,18 +79,18 @@ type DrawnElement = {
 	clip: SVGSVGElement;
 	back: SVGRectElement;
 	label: SVGTextElement;
-	seen: any[];
+	isNew: IsNew;
 };
 type Row = {
 	node: HTMLLIElement;
 	swatch: HTMLElement;
 	name: HTMLButtonElement;
 	mark: HTMLElement;
-	tools: Record<string, HTMLButtonElement>;
-	seen: string;
+	tools: (readonly [string, HTMLButtonElement])[];
+	isNew: IsNew;
 };
 /** Pictures under the boxes; `before` lies over the other, up to `split` of the width. */
-type Pictures = { url: string | null; before: string | null; split: number; opacity: number };
+type Shown = { url: string | null; before: string | null; split: number; opacity: number };
 
 // Fields
 
@@ -142,7 +133,6 @@ type Answer = {
 	changes?: string[];
 };
 type Run = { route: Route; began: number; count: number; ends: AbortController };
-type Offer = { before: Panel; after: Panel };
 type Mark = { kind: "added" | "gone" | "old" | "placed" | "changed"; box: Box; label?: string };
 
 // The editor
@@ -176,45 +166,134 @@ interface Context {
 	root: HTMLElement;
 	store: import("./store.mjs").Store;
 	viewport: import("./viewport.mjs").Viewport;
-	canvas: import("./canvas.mjs").Canvas;
-	gestures: import("./gestures.mjs").Gestures;
-	warnings: import("./warnings.mjs").Warnings;
-	keypoints: import("./keypoints.mjs").Keypoints;
+	canvas: Canvas;
+	gestures: Gestures;
+	warnings: Warnings;
+	keypoints: Keypoints;
 	options: { snap: boolean; grid: boolean; cells: number };
+	/** Aborted at the end of the editor. */
+	gone: AbortSignal;
 	language: string;
 	size: [number, number] | null;
-	aspect: number;
+	/** Width / height of the canvas. */
+	readonly aspect: number;
+	/** While something is dragged. */
+	readonly isBusy: boolean;
 	t: Texts;
 	service: Service | null;
 	prompt: () => string;
 	planner: () => string;
 	told: Told;
-	/** While something is dragged. */
-	busy: boolean;
-	value(): Panel;
+	value: () => Panel;
 	/** As one step. */
-	replace(panel: Panel): void;
-	redraw(): void;
-	flush(): void;
+	replace: (panel: Panel) => void;
+	redraw: () => void;
+	flush: () => void;
 	/** Go to the description of what is selected. */
-	describe(): void;
-	keepFocus(): void;
+	describe: () => void;
+	/** Keep the keyboard on the canvas when what had the focus is gone. */
+	keepFocus: () => void;
 	/** 0 shows the whole canvas. */
-	zoom(factor: number): void;
+	zoom: (factor: number) => void;
 	/** Say what is wrong with a document. */
-	tell(problems: readonly Problem[], about: About): void;
+	tell: (problems: readonly Problem[], about: About) => void;
 }
+
+// The parts of an editor
+
+type Create<T> = (context: Context) => T;
+type Drawn = { node: HTMLElement; draw(): void };
+type Backdrop = Drawn & {
+	/** `url`: one from elsewhere is not shown. */
+	set(kind: "result" | "input", url: string | null): void;
+};
+type Canvas = {
+	node: SVGSVGElement;
+	/** The id of the element that has the focus. */
+	readonly focused: string | null;
+	/** Give the only one of these elements the focus, or the canvas itself. */
+	focus(ids?: Ids): void;
+	show(pictures: Shown): void;
+	draw(overlay: Overlay): void;
+};
+type Field = {
+	node: HTMLElement;
+	input: HTMLInputElement | HTMLTextAreaElement;
+	/** A word beside the label. */
+	aside(text: string, title: string): void;
+	/** Show a value; `isMixed` where several elements differ. */
+	draw(value: any, isMixed?: boolean, disabled?: boolean): void;
+};
+type ListField = {
+	node: HTMLElement;
+	/** What there is to choose from. */
+	offer(values: readonly string[]): void;
+	/** What is typed to be added, which is then gone. */
+	take(): string;
+	/** `next` is what no text stands for. */
+	draw(chosen: readonly PanelElement[], isOpen: boolean, next?: string): void;
+};
+type Gestures = {
+	overlay: Overlay;
+	/** Whether the space bar is down, so that dragging pans. */
+	spaceHeld: boolean;
+	/** Whether something is being dragged. */
+	readonly isBusy: boolean;
+	/** Give up what is being dragged, as if it had not begun; returns whether there was anything. */
+	cancel(): boolean;
+};
+type Inspector = Drawn & {
+	keypoints: Keypoints;
+	/** Only where things lie, while they are dragged. */
+	drawSides(): void;
+	/** Go to the description, ready to be written over. */
+	describe(): void;
+};
+type Keypoints = {
+	node: HTMLElement;
+	/** Whether a press on the canvas puts down a point. */
+	isPlacing: boolean;
+	/** Put points down from now on, or no longer. */
+	toggle(): void;
+	/** Put down the next point; returns which. */
+	put(x: number, y: number, run: string): number;
+	move(index: number, x: number, y: number, run: string): void;
+	/** `element`: the only one that is selected. */
+	draw(element: PanelElement | null, isOpen: boolean): void;
+};
+type Notice = Drawn & { show(problems: readonly Problem[], about: About): void };
+type Planning = Drawn & {
+	/** Above the canvas; `node` is below it. */
+	bar: HTMLElement;
+};
+type Proposal = Drawn & {
+	readonly isOpen: boolean;
+	/** Show what is being planned. */
+	sketch(elements: readonly PanelElement[]): void;
+	/** Returns the number of changes; without any there is nothing to offer. */
+	offer(after: Panel): number;
+	accept(): void;
+	end(how: string): void;
+};
+type Warnings = {
+	/** What to know about an element, in words. */
+	of(id: string): string[];
+	/** How much of its room a text takes, where that is known. */
+	tokens(text: string): string;
+};
+type CreateField = (context: Context, options: FieldOptions) => Field;
+type CreateListField = (context: Context, options: ListOptions) => ListField;
+type CreateNotice = (context: Context, restart: () => void) => Notice;
+type CreateProposal = (context: Context, ended: (how: string) => void) => Proposal;
 
 // backdrop.mjs
 
-type Want = (wish: { kind?: string; opacity?: number }) => void;
-/** `url`: one from elsewhere is not shown. */
-type BackdropSet = (kind: "result" | "input", url: string | null) => void;
+type Wish = { kind: string; opacity: number };
+type Labeled = (name: string, input: Element, ...parts: Node[]) => HTMLElement;
 
 // canvas.mjs
 
-type DrawElement = (element: PanelElement, index: number, selected: boolean, view: string) => void;
-type Make = (id: string) => DrawnElement;
+type DrawElement = (element: PanelElement, index: number, isChosen: boolean, view: any) => void;
 
 // commands.mjs
 
@@ -269,39 +348,43 @@ type Kept = (value: any, path: string, depth: number, tell: Tell) => any;
 
 // dom.mjs
 
+type Part = Attributes | Child;
+type Filled = (tag: string, parts: Part[], make: (name: string) => Element) => any;
+type Make<Map> = <K extends keyof Map & string>(tag: K | `${K}.${string}`, ...parts: Part[]) => Map[K];
+type MakeHtml = Make<HTMLElementTagNameMap>;
+type MakeSvg = Make<SVGElementTagNameMap>;
+type MakeButton = (key: string, click: Listener, kind?: string) => HTMLButtonElement;
+type MakeTool = (name: string, click: Listener, attributes?: Attributes) => HTMLButtonElement;
 type Update = (node: Element, attributes: Attributes) => void;
+type SetClass = (node: Element, name: string, isSet: boolean) => boolean;
 type SetText = (node: Node, text: string) => void;
-type Translate = (root: HTMLElement, t: Texts) => void;
+type SetLines = (list: Element, lines: readonly string[]) => void;
+type Translate = (root: Element, t: Texts) => void;
+type MakeKeyed = <T extends { node: Element }>(
+	parent: Element,
+	make: (id: string) => T,
+) => {
+	get(id: string): T | undefined;
+	/** Have these nodes and no others; those that are in their place are left alone. */
+	arrange(ids: Ids): void;
+};
 
 // editor.mjs
 
 type CreateEditor = (root: HTMLElement, options?: EditorOptions) => Editor;
-type SetAspect = (width: number, height: number) => void;
 
 // fields.mjs
 
-type FieldTell = (wrong: Fault | null, input: Element) => void;
-type Frame = (tag: "label" | "div", kind: string, label: string, ...parts: Node[]) => HTMLElement;
-type Aside = (text: string, title: string) => void;
-type FieldDraw = (value: any, mixed?: boolean, disabled?: boolean) => void;
-
-// files.mjs
-
-type Try = (action: () => Promise<unknown>) => void;
-/** `answer`: of the server, or one with a panel alone. */
-type FileTake = (answer: any) => void;
-type Saving = (label: string, end: string, make: () => any) => HTMLElement;
+type CommitRecords = (changed: readonly any[], typed?: string) => boolean;
 
 // geometry.mjs
 
 type Clamp = (value: number, low: number, high: number) => number;
-type Edges = (b: Box, axis: Axis) => [number, number];
-type Places = (b: Box, axis: Axis) => number[];
-type Between = (ax: number, ay: number, bx: number, by: number, least?: number) => Box;
+type WithSpan = (b: Box, axis: Axis, low: number, high: number) => Box;
+type Between<T> = (ax: number, ay: number, bx: number, by: number, least?: number) => T;
 type Bounds = (boxes: readonly Box[]) => Box;
 type AllowedShift = (b: Box, dx: number, dy: number) => [number, number];
 type Moved = (b: Box, dx: number, dy: number) => Box;
-type MovedAlong = (b: Box, axis: Axis, by: number) => Box;
 type Followed = (x: number, y: number, from: Box, to: Box) => [number, number];
 type Scaled = (b: Box, from: Box, to: Box) => Box;
 type Resized = (
@@ -311,65 +394,42 @@ type Resized = (
 	y: number,
 	how?: { least?: readonly number[]; keep?: boolean; center?: boolean },
 ) => Box;
+type Hits = <T extends { box: Box }>(items: readonly T[], x: number, y: number) => T[];
+type NextBelow = <T>(found: readonly T[], isCurrent: (item: T) => boolean) => T | undefined;
 type SnapLines = (others: readonly Box[], cells?: number) => Lines;
 type Nearest = (
 	values: readonly number[],
 	lines: readonly number[],
 	tolerance: number,
 ) => { shift: number; at: number } | null;
+type Snapped = { dx: number; dy: number; guides: Guide[] };
+type Snap = (from: Lines, lines: Lines, tolerance: Record<Axis, number>) => Snapped;
 type Aligned = (boxes: readonly Box[], edge: Edge) => Box[];
 type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
 
 // gestures.mjs
 
-type At = (event: MouseEvent) => [number, number];
-type Choose = (event: PointerEvent, gesture: Gesture) => void;
-type Snapped = (gesture: Gesture, places: Lines, ids: Ids) => { dx: number; dy: number; guides: Guide[] };
-type GestureDraw = (gesture: Gesture, x: number, y: number) => void;
-type Shift = (gesture: Gesture, dx: number, dy: number) => void;
-type Pinch = (moving: number, px: number, py: number) => void;
+type SnapTo = (gesture: Gesture, places: Lines, ids: Ids) => Snapped;
+type Pinch = (pointer: number, px: number, py: number, old: [number, number]) => void;
 
 // host.mjs
 
 type HostFind = (selector: string) => HTMLInputElement | null;
+type Pictures = (selector: string) => HTMLImageElement[];
 type Type = (field: HTMLInputElement | null, text: string) => void;
-type Fill = (name: string, text: string | null) => void;
-type HostSet = (name: string, value: any) => void;
 
 // inspector.mjs
 
 type Along = (box: Box, axis: Axis, isSize: boolean) => number;
-type InspectorMake = (
+type MakeFields = (
 	names: string[],
 	options: (name: string) => Omit<FieldOptions, "name"> & { name?: string },
-) => Record<string, import("./fields.mjs").Field>;
-type DrawAdvice = (one: PanelElement | null, isOpen: boolean) => void;
-type SideFault = (side: string, value: number) => Fault | null;
-type SetSide = (side: string, value: number) => void;
-
-// keyboard.mjs
-
-type Do = (event: KeyboardEvent, action: ((selection: Ids) => unknown) | undefined) => void;
+) => Record<string, Field>;
 
 // keypoints.mjs
 
-type PointsOf = (element: PanelElement) => Point[];
-type KeypointPoint = (name: string, x: number, y: number) => Point;
-type KeypointSet = (points: readonly Point[], run: string) => void;
-/** Returns which. */
-type Put = (x: number, y: number, run: string) => number;
-type KeypointMove = (index: number, x: number, y: number, run: string) => void;
-/** `element`: the only one that is selected. */
-type KeypointDraw = (element: PanelElement | null, open: boolean) => void;
-
-// list.mjs
-
-type DrawRow = (element: PanelElement, index: number, chosen: boolean, hidden: boolean) => void;
-type ListSelect = (id: string, event: MouseEvent) => void;
-
-// notice.mjs
-
-type NoticeShow = (problems: readonly Problem[], about: About) => void;
+type PointNodes = (element: PanelElement, page: Rect, isOpen: boolean) => SVGElement[];
+type Pose = (elements: readonly PanelElement[], width: number, height: number) => Json;
 
 // pictures.mjs
 
@@ -378,18 +438,13 @@ type Png = (picture: SVGSVGElement) => Promise<Blob>;
 
 // planning.mjs
 
-type Ask = (route: Route, request: Json) => Promise<void>;
-type Finish = (run: Run, asked: Panel, answer: Answer) => void;
 /** `lines`: what else is to be told. */
 type Say = (key: string, lines?: string[], ...args: (string | number)[]) => void;
-type Key = (event: KeyboardEvent) => void;
 
 // proposal.mjs
 
 type Same = (a: any, b: any, names?: string[]) => boolean;
 type Differences = (before: Panel, after: Panel, t: Texts) => { marks: Mark[]; words: string[] };
-type Sketch = (elements: readonly PanelElement[]) => void;
-type End = (how: "accepted" | "rejected" | "withdrawn") => void;
 
 // service.mjs
 
@@ -406,9 +461,11 @@ type Stream = (
 
 /** Returns whether anything changed. */
 type Apply = (command: Command, run?: string | null) => boolean;
-type Subscribe = (listener: (state: State, before: State) => void) => void;
-type Step = (from: State[], to: State[]) => void;
-type Become = (next: State, run?: string | null) => void;
+type Hear = (state: State, before: State) => void;
+
+// strings.mjs
+
+type TextOf = (language: string, key: string, ...args: (string | number)[]) => string;
 
 // viewport.mjs
 
@@ -419,4 +476,12 @@ type ZoomAbout = (px: number, py: number, factor: number) => void;
 
 // warnings.mjs
 
-type Warned = (element: PanelElement, index: number) => [string, Fault[]];
+/** The tokens of texts, and the room for them. */
+type Counts = Map<string, readonly [number, number]>;
+/** `size` is in pixels. */
+type WarningsOf = (
+	elements: readonly PanelElement[],
+	size: readonly number[] | null,
+	said: string,
+	counts: Counts,
+) => Map<string, Fault[]>;

@@ -49,7 +49,8 @@ export class Viewport {
 	/** Move the canvas by pixels; part of it always stays in sight. @type {Pan} */
 	pan(dx, dy) {
 		const { width, height } = this.page;
-		const moved = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ room) => {
+		/** @type {(at: number, size: number, room: number) => number} */
+		const moved = (at, size, room) => {
 			const free = this.zoom === 1 ? 0 : Math.max(0, (size - room) / 2 + room / 3);
 			return clamp(at, -free, free);
 		};
