@@ -321,20 +321,15 @@ type SetHidden = (ids: Ids, hide: boolean) => Command;
 // document.mjs
 
 type IsObject = (value: any) => value is Record<string, any>;
-type IsShort = (value: any, most?: number) => boolean;
-type IsName = (value: any, most: number) => boolean;
-type IsNumber = (low: number, high: number) => Is;
-type IsWhole = (low: number, high: number) => Is;
-type IsNamed = (most: number, isRight: Is) => Is;
+type IsText = (value: any, most: number) => boolean;
+type IsWithin = (low: number, high: number) => Is;
 type Must = (code: string, isRight: Is, ...args: (string | number)[]) => Check;
-type All = (...checks: Check[]) => Check;
-type LimitedNumber = (low: number, high: number) => Check;
 type FieldFault = (name: string, value: any) => Fault | null;
+type FieldOf = (element: Readonly<Record<string, any>>, name: string) => any;
 type ElementFault = (element: Readonly<Record<string, any>>, name: string, value: any) => Fault | null;
-type PanelFault = (name: string, value: any) => Fault | null;
+/** `panel` is null where there is nothing that could be shown. */
 type Read = (document: any) => { panel: Panel | null; problems: Problem[] };
-type ReadElements = (value: any, tell: Tell) => readonly PanelElement[];
-type ReadElement = (item: any, path: string, tell: Tell) => Record<string, any> | null;
+type ReadElement = (item: any, path: string, tell: Tell) => any;
 type ReadBox = (value: any, path: string, tell: Tell) => Box | null;
 type Mend = (
 	record: Record<string, any>,
