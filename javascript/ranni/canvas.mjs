@@ -13,13 +13,13 @@ const SMALL_PX = 34;
 /** @param {number} index */
 const hueOf = (index) => ((0.58 + index * 0.6180339887) % 1) * 360;
 
-/** The color that stands for the element at `index`, as in `lib_ranni.panel.preview`. @param {number} index */
+/** @type {ColorOf} */
 export const elementColor = (index) => `hsl(${Math.round(hueOf(index))} 72% 42%)`;
 
-/** Black or white, whichever reads better on an element's color. @param {number} index */
+/** Black or white, whichever reads better on an element's color. @type {ColorOf} */
 export const inkColor = (index) => (hueOf(index) > 40 && hueOf(index) < 195 ? "#101014" : "#ffffff");
 
-/** The start of a text, on one line. @param {string} text */
+/** @type {Shortened} */
 export function shortened(text, most = SHOWN_CHARACTERS) {
 	const start = text.slice(0, most * 4);
 	const line = start.replace(/\s+/g, " ").trim();

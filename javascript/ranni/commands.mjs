@@ -36,7 +36,7 @@ function withState(state, changes) {
 	return freeze({ ...next, selection: present(next.selection), hidden: present(next.hidden) });
 }
 
-/** The panel changed by hand: its prompt no longer describes it. @type {Edited} */
+/** @type {Edited} */
 function edited(state, changes, selection = state.selection) {
 	const provenance = freeze({ ...state.panel.provenance, edited: true });
 	return withState(state, { panel: freeze({ ...state.panel, ...changes, provenance }), selection });
@@ -56,7 +56,7 @@ function withField(element, name, value) {
 	return /** @type {any} */ (freeze(isUsual ? rest : { ...rest, [name]: frozen }));
 }
 
-/** The element in another box; its keypoints follow, a mask no longer fits and goes. @type {Placed} */
+/** @type {Placed} */
 function placed(element, to) {
 	const from = element.box;
 	const [old, sides] = [sidesOf(from), sidesOf(to)];
@@ -93,7 +93,7 @@ export const toggleSelected = (id) => (state) => {
 	return select(others.length < selection.length ? others : [...selection, id])(state);
 };
 
-/** Put elements in front (with ids of their own, open, copies a little aside) and select them. @type {Insert} */
+/** @type {Insert} */
 export const insert = (items) => (state) => {
 	const { elements } = state.panel;
 	const taken = new Set(elements.map((e) => e.id));
@@ -115,7 +115,7 @@ function besides(box) {
 	return moved(box, by(box.x1), by(box.y1));
 }
 
-/** A new element in front, where there is most room unless a box says where. @type {Add} */
+/** @type {Add} */
 export const add = (description, box) => (state) =>
 	insert([{ description, box: box ?? geometry.freeBox(state.panel.elements.map((e) => e.box)) }])(state);
 
@@ -130,27 +130,27 @@ export const remove = (ids) => (state) => {
 	return withElements(state, left);
 };
 
-/** Put elements into these boxes. @type {Place} */
+/** @type {Place} */
 export const place = (boxes) => (state) => {
 	const elements = state.panel.elements.map((e) => placed(e, boxes.get(e.id) ?? e.box));
 	return withElements(state, elements);
 };
 
-/** Put those of these elements that are open into the boxes that their boxes give. @type {Arrange} */
+/** @type {Arrange} */
 export const arrange = (ids, arrange) => (state) => {
 	const open = openElements(state, ids);
 	const boxes = arrange(open.map((e) => e.box));
 	return place(new Map(open.map((e, index) => [e.id, boxes[index]])))(state);
 };
 
-/** Shift elements together, as far as the canvas allows. @type {CommandMove} */
+/** @type {CommandMove} */
 export const move = (ids, dx, dy) =>
 	arrange(ids, (boxes) => {
 		const [x, y] = allowedShift(geometry.bounds(boxes), dx, dy);
 		return boxes.map((box) => moved(box, x, y));
 	});
 
-/** Move the right and lower edges of elements. @type {Resize} */
+/** @type {Resize} */
 export const resize = (ids, dx, dy) =>
 	arrange(ids, (boxes) => boxes.map((box) => resized(box, "se", box.x1 + dx, box.y1 + dy)));
 
@@ -158,10 +158,10 @@ export const resize = (ids, dx, dy) =>
 export const align = (ids, edge) =>
 	arrange(ids, (boxes) => (boxes.length < 2 ? boxes : geometry.aligned(boxes, edge)));
 
-/** Equal gaps along an axis. @type {Distribute} */
+/** @type {Distribute} */
 export const distribute = (ids, axis) => arrange(ids, (boxes) => geometry.distributed(boxes, axis));
 
-/** Set a field of elements; those for which the value is wrong keep theirs. @type {SetField} */
+/** @type {SetField} */
 export const setField = (ids, name, value) => (state) => {
 	const isFor = (/** @type {PanelElement} */ e) =>
 		ids.includes(e.id) && (!e.locked || name === "locked") && !elementFault(e, name, value);
@@ -169,13 +169,13 @@ export const setField = (ids, name, value) => (state) => {
 	return withElements(state, elements);
 };
 
-/** Set a field of the panel itself; a wrong value changes nothing. @type {SetPanelField} */
+/** @type {SetPanelField} */
 export const setPanelField = (name, value) => (state) => {
 	const old = state.panel[name] ?? (typeof value === "string" ? "" : undefined);
 	return old === value || panelFault(name, value) ? state : edited(state, { [name]: value });
 };
 
-/** Change the order; `elements` run from back to front. @type {Reorder} */
+/** @type {Reorder} */
 export const reorder = (ids, to) => (state) => {
 	const elements = [...state.panel.elements];
 	const isChosen = (/** @type {PanelElement} */ e) => ids.includes(e.id);
@@ -192,7 +192,7 @@ export const reorder = (ids, to) => (state) => {
 	return withElements(state, elements);
 };
 
-/** Show or hide on the canvas; hidden elements stay in the panel. @type {SetHidden} */
+/** @type {SetHidden} */
 export const setHidden = (ids, hide) => (state) => {
 	const all = state.panel.elements.map((e) => e.id);
 	const hidden = all.filter((id) => (ids.includes(id) ? hide : state.hidden.includes(id)));

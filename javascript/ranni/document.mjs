@@ -134,7 +134,7 @@ const PANEL_CHECKS = new Map(Object.entries({ base: text, negative: text, aspect
 /** @type {FieldFault} */
 const fieldFault = (name, value) => ELEMENT_CHECKS.get(name)?.(value) ?? null;
 
-/** What is wrong with a value for a field of this element, or null. @type {ElementFault} */
+/** @type {ElementFault} */
 export function elementFault(element, name, value) {
 	const isSpan =
 		name === "start" ? value < fieldOf(element, "end") : name !== "end" || value > fieldOf(element, "start");
@@ -144,20 +144,17 @@ export function elementFault(element, name, value) {
 /** What is wrong with a value for a field of a panel, or null. @type {FieldFault} */
 export const panelFault = (name, value) => PANEL_CHECKS.get(name)?.(value) ?? null;
 
-/** A field's value, or what its absence stands for. @type {FieldOf} */
+/** @type {FieldOf} */
 export const fieldOf = (element, name) => element[name] ?? DEFAULTS[name] ?? null;
 
-/** The first of e1, e2, ... that is not taken. @param {Set<string>} taken */
+/** @type {FreshId} */
 export function freshId(taken) {
 	let count = 1;
 	while (taken.has(`e${count}`)) count += 1;
 	return `e${count}`;
 }
 
-/**
- * Read JSON text, or what JSON text decodes to; never throws. Whatever is not kept as it is becomes a problem.
- * @type {Read}
- */
+/** @type {Read} */
 export function read(document) {
 	/** @type {Problem[]} */
 	const problems = [];
@@ -243,7 +240,7 @@ function readBox(value, path, tell) {
 	return isOutside ? null : between(ax, ay, bx, by, 0.005);
 }
 
-/** Mend the fields of a record, in place; what cannot be mended goes. @type {Mend} */
+/** @type {Mend} */
 function mend(record, prefix, check, tell) {
 	for (const name of Object.keys(record)) {
 		const wrong = check(name, record[name]);

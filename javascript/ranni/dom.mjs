@@ -16,19 +16,14 @@ function filled(tag, parts, make) {
 	return node;
 }
 
-/**
- * An HTML element: its tag with classes ("div.bar" is of the class `ranni-bar`), attributes and children, any
- * of which may be missing. Attributes that are functions become listeners of the event they are named for; the
- * keys in `data-text`, `data-title` and `data-label` are those of texts for `translate`.
- * @type {MakeHtml}
- */
+/** @type {MakeHtml} */
 export const html = (tag, ...parts) => filled(tag, parts, (name) => document.createElement(name));
 
-/** An SVG element, likewise. @type {MakeSvg} */
+/** @type {MakeSvg} */
 export const svg = (tag, ...parts) =>
 	filled(tag, parts, (name) => document.createElementNS("http://www.w3.org/2000/svg", name));
 
-/** A button that says the text of a key. @type {MakeButton} */
+/** @type {MakeButton} */
 export const button = (key, click, kind = "button") =>
 	html(`button.${kind}`, { type: "button", "data-text": key, click });
 
@@ -36,14 +31,14 @@ export const button = (key, click, kind = "button") =>
 export const icon = (name) =>
 	svg("svg.icon", { viewBox: "0 0 16 16", ...SILENT }, svg("path", { d: strokesOf(name) }));
 
-/** A button with an icon, named by the text of the same key unless its attributes name it. @type {MakeTool} */
+/** @type {MakeTool} */
 export const tool = (name, click, attributes = { "data-title": name }) =>
 	html("button.tool", { type: "button", "data-tool": name, click }, attributes, icon(name));
 
-/** Attributes of what has no text of its own. @param {string} name */
+/** @type {Named} */
 export const named = (name) => ({ title: name, "aria-label": name });
 
-/** Set attributes where they differ; null, undefined and false remove one. @type {Update} */
+/** @type {Update} */
 export function update(node, attributes) {
 	for (const [name, value] of Object.entries(attributes)) {
 		if (typeof value === "function") node.addEventListener(name, value);
@@ -58,16 +53,16 @@ export function update(node, attributes) {
 /** @type {SetClass} */
 export const setClass = (node, name, isSet) => node.classList.toggle(`ranni-${name}`, isSet);
 
-/** Set a node's text where it differs. @type {SetText} */
+/** @type {SetText} */
 export function setText(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
 
-/** Have these texts, which may be anyone's, as the lines of a list. @type {SetLines} */
+/** @type {SetLines} */
 export const setLines = (list, lines) =>
 	list.replaceChildren(...lines.map((line) => html("li", { dir: "auto" }, line)));
 
-/** Give a node and those in it their texts. @type {Translate} */
+/** @type {Translate} */
 export function translate(root, t) {
 	for (const node of [root, ...root.querySelectorAll("*")]) {
 		const { text, title, label = text ? "" : title } = /** @type {HTMLElement} */ (node).dataset;
@@ -77,17 +72,17 @@ export function translate(root, t) {
 	}
 }
 
-/** Whether keys and the clipboard belong to this node itself. @param {EventTarget | null} node */
+/** @type {IsField} */
 export const isField = (node) =>
 	node instanceof Element && node.matches("input, textarea, select, [contenteditable]");
 
-/** Nobody else hears of an event. @param {Event} event */
+/** @type {Consume} */
 export function consume(event) {
 	event.preventDefault();
 	event.stopPropagation();
 }
 
-/** A function that says whether what it is given differs from the last time. @returns {(...values: any[]) => boolean} */
+/** @type {Watch} */
 export function watch() {
 	/** @type {any[]} */
 	let seen = [];
@@ -98,7 +93,7 @@ export function watch() {
 	};
 }
 
-/** Nodes of things that have ids, in the order of the things. @type {MakeKeyed} */
+/** @type {MakeKeyed} */
 export function keyed(parent, make) {
 	const all = new Map();
 	return {

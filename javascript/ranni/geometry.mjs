@@ -39,11 +39,11 @@ export const middleOf = (b) => [(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2];
 /** Edges and center line. @param {Box} b @param {Axis} axis */
 const places = (b, axis) => [b[`${axis}0`], middleOf(b)[AXES.indexOf(axis)], b[`${axis}1`]];
 
-/** The box with other edges along an axis. @type {WithSpan} */
+/** @type {WithSpan} */
 export const withSpan = (b, axis, low, high) =>
 	axis === "x" ? box(low, b.y0, high, b.y1) : box(b.x0, low, b.x1, high);
 
-/** Where a handle is on a box: 0 at its low edges, 1 at its high ones. @param {Handle} handle */
+/** @type {HandleAt} */
 export const handleAt = (handle) =>
 	["we", "ns"].map(([low, high]) => (handle.includes(low) ? 0 : handle.includes(high) ? 1 : 0.5));
 
@@ -60,7 +60,7 @@ export function between(ax, ay, bx, by, least = LEAST) {
 	return box(x0, y0, x1, y1);
 }
 
-/** The smallest box around all of `boxes` (at least one). @type {Bounds} */
+/** @type {Bounds} */
 export const bounds = (boxes) =>
 	Object.freeze({
 		x0: Math.min(...boxes.map((b) => b.x0)),
@@ -69,10 +69,10 @@ export const bounds = (boxes) =>
 		y1: Math.max(...boxes.map((b) => b.y1)),
 	});
 
-/** A shift cut so that the box stays on the canvas. @type {AllowedShift} */
+/** @type {AllowedShift} */
 export const allowedShift = (b, dx, dy) => [clamp(dx, -b.x0, 1 - b.x1), clamp(dy, -b.y0, 1 - b.y1)];
 
-/** The box shifted as far as the canvas allows; its size stays. @type {Moved} */
+/** @type {Moved} */
 export function moved(b, dx, dy) {
 	const [x, y] = allowedShift(b, dx, dy);
 	return box(b.x0 + x, b.y0 + y, b.x1 + x, b.y1 + y);
@@ -81,7 +81,7 @@ export function moved(b, dx, dy) {
 /** @type {(b: Box, axis: Axis, by: number) => Box} */
 const movedAlong = (b, axis, by) => (axis === "x" ? moved(b, by, 0) : moved(b, 0, by));
 
-/** The place in `to` that (x, y) has in `from`. @type {Followed} */
+/** @type {Followed} */
 export function followed(x, y, from, to) {
 	/** @type {(v: number, axis: Axis) => number} */
 	const along = (v, axis) => {
@@ -91,15 +91,11 @@ export function followed(x, y, from, to) {
 	return [along(x, "x"), along(y, "y")];
 }
 
-/** The box as part of what was `from` and becomes `to`. @type {Scaled} */
+/** @type {Scaled} */
 export const scaled = (b, from, to) =>
 	box(...followed(b.x0, b.y0, from, to), ...followed(b.x1, b.y1, from, to));
 
-/**
- * The box with the edges of `handle` brought to (x, y), cut to the canvas and never thinner than `least`
- * across or down. With `keep` its proportions stay, with `center` its center.
- * @type {Resized}
- */
+/** @type {Resized} */
 export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false, center = false } = {}) {
 	// Each axis is stretched about a place that stays, within what is neither too thin nor off the canvas.
 	const axes = handleAt(handle).map((share, axis) => {
@@ -130,25 +126,21 @@ export const meets = (a, b) => a.x0 <= b.x1 && b.x0 <= a.x1 && a.y0 <= b.y1 && b
 export const areOutside = (ax, ay, bx, by) =>
 	Math.max(Math.min(ax, bx), Math.min(ay, by)) > 1 || Math.min(Math.max(ax, bx), Math.max(ay, by)) < 0;
 
-/** Which of the items, which run from back to front, are at (x, y); front first. @type {Hits} */
+/** @type {Hits} */
 export const hits = (items, x, y) =>
 	items.filter((item) => meets(item.box, { x0: x, y0: y, x1: x, y1: y })).reverse();
 
-/**
- * The one below the current one of those at a point, front first, beginning anew after the last; the foremost
- * if it is not there.
- * @type {NextBelow}
- */
+/** @type {NextBelow} */
 export const nextBelow = (found, isCurrent) => found[(found.findIndex(isCurrent) + 1) % found.length];
 
-/** What a box can snap to: edges and center lines of the canvas and of other boxes, and a grid. @type {SnapLines} */
+/** @type {SnapLines} */
 export function snapLines(others, cells = 0) {
 	const all = [box(0, 0, 1, 1), ...others].map(snapPlaces);
 	const grid = cellLines(cells);
 	return { x: [...all.flatMap((b) => b.x), ...grid], y: [...all.flatMap((b) => b.y), ...grid] };
 }
 
-/** The line nearest to any of `values` within `tolerance`, and the shift onto it. @type {Nearest} */
+/** @type {Nearest} */
 export function nearest(values, lines, tolerance) {
 	let best = null;
 	for (const at of lines)
@@ -175,7 +167,7 @@ export function snap(from, lines, tolerance) {
 /** The places of a box that snap while it moves. @type {(b: Box) => Lines} */
 export const snapPlaces = (b) => ({ x: places(b, "x"), y: places(b, "y") });
 
-/** The boxes with one edge (or center line) brought to that of their common bounds. @type {Aligned} */
+/** @type {Aligned} */
 export function aligned(boxes, edge) {
 	const index = EDGES.indexOf(edge);
 	const axis = AXES[Math.floor(index / 3)];
@@ -184,7 +176,7 @@ export function aligned(boxes, edge) {
 	return boxes.map((b) => movedAlong(b, axis, to - place(b)));
 }
 
-/** The boxes with equal gaps along an axis; the outermost two stay, and fewer than three. @type {Distributed} */
+/** @type {Distributed} */
 export function distributed(boxes, axis) {
 	const result = [...boxes];
 	if (boxes.length < 3) return result;
@@ -202,7 +194,7 @@ export function distributed(boxes, axis) {
 	return result;
 }
 
-/** A box of this size where it covers least of the others, nearest to the middle. @param {readonly Box[]} others */
+/** @type {FreeBox} */
 export function freeBox(others, size = 0.3, steps = 10) {
 	const shares = [0, ...cellLines(steps), 1];
 	const found = shares.flatMap((down) =>
@@ -216,7 +208,7 @@ export function freeBox(others, size = 0.3, steps = 10) {
 	return found.reduce((best, one) => (one.cost < best.cost ? one : best)).b;
 }
 
-/** The area that two boxes share. @param {Box} a @param {Box} b */
+/** @type {Overlap} */
 export function overlap(a, b) {
 	const width = Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0);
 	const height = Math.min(a.y1, b.y1) - Math.max(a.y0, b.y0);

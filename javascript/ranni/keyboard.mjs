@@ -12,7 +12,7 @@ const PAUSE_MS = 1000;
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** How far a key moves, if it is an arrow. @param {KeyboardEvent} event */
+/** @type {ArrowOf} */
 export const arrowOf = ({ key, shiftKey }) => ARROWS[key]?.map((way) => way * NUDGE * (shiftKey ? 10 : 1));
 
 /** @param {Context} context */

@@ -37,7 +37,7 @@ function way(a, b) {
 	return ["moved", steps.filter(Boolean).join(" ")];
 }
 
-/** What turns a panel into another one: marks for the canvas, and words. @type {Differences} */
+/** @type {Differences} */
 export function differences(before, after, t) {
 	const old = new Map(before.elements.map((e) => [e.id, e]));
 	const ids = new Set(after.elements.map((e) => e.id));
@@ -77,10 +77,7 @@ export function differences(before, after, t) {
 	return { marks, words };
 }
 
-/**
- * A panel in place of the present one, if the user agrees. Any change of the panel withdraws it.
- * @type {CreateProposal}
- */
+/** @type {CreateProposal} */
 export function createProposal({ store, canvas, viewport, t, flush }, ended) {
 	/** @type {{ before: Panel, after: Panel } | null} */
 	let offered = null;

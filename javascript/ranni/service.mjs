@@ -11,21 +11,18 @@ export class ServiceError extends Error {
 	}
 }
 
-/** The root of the host's server, which serves this code below it. @param {string} moduleUrl */
+/** @type {BaseOf} */
 export function baseOf(moduleUrl) {
 	const { origin, pathname } = new URL(moduleUrl);
 	const found = /^(.*?)\/file=|^(.*)\/ranni\/javascript\//.exec(pathname);
 	return origin + (found?.[1] ?? found?.[2] ?? "");
 }
 
-/** The server's problems in words. @param {any[]} problems */
+/** @type {WordsOf} */
 export const wordsOf = (problems) =>
 	problems.map(({ path, message }) => (path ? `${path}: ${message}` : message));
 
-/**
- * A function that takes server-sent events piece by piece and calls `on` for each event.
- * @param {(event: string, data: string) => void} on
- */
+/** @type {EventParser} */
 export function eventParser(on) {
 	let [rest, event, data] = ["", "", ""];
 	return (/** @type {string} */ piece) => {

@@ -27,7 +27,7 @@ export const addTexts = (language, table) => tables.set(`strings/${language}`, t
 /** @param {string} name */
 export const strokesOf = (name) => tables.get("icons")?.[name];
 
-/** The text of `key` in a language (in the first one if it has none), with its places filled. @type {TextOf} */
+/** @type {TextOf} */
 export function text(language, key, ...args) {
 	const [found] = [language, LANGUAGES[0]].flatMap((code) => tables.get(`strings/${code}`)?.[key] ?? []);
 	return (found ?? key).replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));

@@ -1,4 +1,4 @@
-/** The types that the parts of the editor share. The type checker reads them, a browser never does. */
+/** What the parts of the editor share and what their functions do. The type checker reads it, a browser never does. */
 
 // Geometry, in units of the canvas unless it says pixels.
 
@@ -284,6 +284,7 @@ type Warnings = {
 type CreateField = (context: Context, options: FieldOptions) => Field;
 type CreateListField = (context: Context, options: ListOptions) => ListField;
 type CreateNotice = (context: Context, restart: () => void) => Notice;
+/** A panel in place of the present one, if the user agrees. Any change of the panel withdraws it. */
 type CreateProposal = (context: Context, ended: (how: string) => void) => Proposal;
 
 // backdrop.mjs
@@ -293,44 +294,71 @@ type Labeled = (name: string, input: Element, ...parts: Node[]) => HTMLElement;
 
 // canvas.mjs
 
+/** The start of a text, on one line. */
+type Shortened = (text: string, most?: number) => string;
+/** The color that stands for the element at `index`, as in `lib_ranni.panel.preview`. */
+type ColorOf = (index: number) => string;
 type DrawElement = (element: PanelElement, index: number, isChosen: boolean, view: any) => void;
 
 // commands.mjs
 
 type IsSame = (a: readonly any[], b: readonly any[]) => boolean;
 type WithState = (state: State, changes: Partial<State>) => State;
+/** The panel changed by hand: its prompt no longer describes it. */
 type Edited = (state: State, changes: Partial<Panel>, selection?: Ids) => State;
 type WithElements = (state: State, elements: PanelElement[], selection?: Ids) => State;
 type WithField = (element: PanelElement, name: string, value: any) => PanelElement;
+/** The element in another box; its keypoints follow, a mask no longer fits and goes. */
 type Placed = (element: PanelElement, to: Box) => PanelElement;
 type OpenElements = (state: State, ids: Ids) => readonly PanelElement[];
-/** each with description and box */
+/**
+ * Put elements, each with a description and a box, in front (with ids of their own, open, copies a little
+ * aside) and select them.
+ */
 type Insert = (items: readonly Readonly<Record<string, any>>[]) => Command;
+/** A new element in front, where there is most room unless a box says where. */
 type Add = (description: string, box?: Box) => Command;
+/** Put elements into these boxes. */
 type Place = (boxes: ReadonlyMap<string, Box>) => Command;
+/** Put those of these elements that are open into the boxes that their boxes give. */
 type Arrange = (ids: Ids, arrange: (boxes: Box[]) => Box[]) => Command;
+/** Shift elements together, as far as the canvas allows. */
 type CommandMove = (ids: Ids, dx: number, dy: number) => Command;
+/** Move the right and lower edges of elements. */
 type Resize = (ids: Ids, dx: number, dy: number) => Command;
 type Align = (ids: Ids, edge: Edge) => Command;
+/** Equal gaps along an axis. */
 type Distribute = (ids: Ids, axis: Axis) => Command;
+/** Set a field of elements; those for which the value is wrong keep theirs. */
 type SetField = (ids: Ids, name: string, value: any) => Command;
+/** Set a field of the panel itself; a wrong value changes nothing. */
 type SetPanelField = (name: string, value: any) => Command;
+/** Change the order; `elements` run from back to front. */
 type Reorder = (ids: Ids, to: "front" | "back" | "forward" | "backward") => Command;
+/** Show or hide on the canvas; hidden elements stay in the panel. */
 type SetHidden = (ids: Ids, hide: boolean) => Command;
 
 // document.mjs
 
+/** The first of e1, e2, ... that is not taken. */
+type FreshId = (taken: Set<string>) => string;
 type IsObject = (value: any) => value is Record<string, any>;
 type IsText = (value: any, most: number) => boolean;
 type IsWithin = (low: number, high: number) => Is;
 type Must = (code: string, isRight: Is, ...args: (string | number)[]) => Check;
 type FieldFault = (name: string, value: any) => Fault | null;
+/** A field's value, or what its absence stands for. */
 type FieldOf = (element: Readonly<Record<string, any>>, name: string) => any;
+/** What is wrong with a value for a field of this element, or null. */
 type ElementFault = (element: Readonly<Record<string, any>>, name: string, value: any) => Fault | null;
-/** `panel` is null where there is nothing that could be shown. */
+/**
+ * Read JSON text, or what JSON text decodes to; never throws. Whatever is not kept as it is becomes a
+ * problem. `panel` is null where there is nothing that could be shown.
+ */
 type Read = (document: any) => { panel: Panel | null; problems: Problem[] };
 type ReadElement = (item: any, path: string, tell: Tell) => any;
 type ReadBox = (value: any, path: string, tell: Tell) => Box | null;
+/** Mend the fields of a record, in place; what cannot be mended goes. */
 type Mend = (
 	record: Record<string, any>,
 	prefix: string,
@@ -343,18 +371,39 @@ type Kept = (value: any, path: string, depth: number, tell: Tell) => any;
 
 // dom.mjs
 
+/** A function that says whether what it is given differs from the last time. */
+type Watch = () => IsNew;
+/** Nobody else hears of an event. */
+type Consume = (event: Event) => void;
+/** Whether keys and the clipboard belong to this node itself. */
+type IsField = (node: EventTarget | null) => boolean;
+/** Attributes of what has no text of its own. */
+type Named = (name: string) => { title: string; "aria-label": string };
 type Part = Attributes | Child;
 type Filled = (tag: string, parts: Part[], make: (name: string) => Element) => any;
 type Make<Map> = <K extends keyof Map & string>(tag: K | `${K}.${string}`, ...parts: Part[]) => Map[K];
+/**
+ * An HTML element: its tag with classes ("div.bar" is of the class `ranni-bar`), attributes and children,
+ * any of which may be missing. Attributes that are functions become listeners of the event they are named
+ * for; the keys in `data-text`, `data-title` and `data-label` are those of texts for `translate`.
+ */
 type MakeHtml = Make<HTMLElementTagNameMap>;
+/** An SVG element, likewise. */
 type MakeSvg = Make<SVGElementTagNameMap>;
+/** A button that says the text of a key. */
 type MakeButton = (key: string, click: Listener, kind?: string) => HTMLButtonElement;
+/** A button with an icon, named by the text of the same key unless its attributes name it. */
 type MakeTool = (name: string, click: Listener, attributes?: Attributes) => HTMLButtonElement;
+/** Set attributes where they differ; null, undefined and false remove one. */
 type Update = (node: Element, attributes: Attributes) => void;
 type SetClass = (node: Element, name: string, isSet: boolean) => boolean;
+/** Set a node's text where it differs. */
 type SetText = (node: Node, text: string) => void;
+/** Have these texts, which may be anyone's, as the lines of a list. */
 type SetLines = (list: Element, lines: readonly string[]) => void;
+/** Give a node and those in it their texts. */
 type Translate = (root: Element, t: Texts) => void;
+/** Nodes of things that have ids, in the order of the things. */
 type MakeKeyed = <T extends { node: Element }>(
 	parent: Element,
 	make: (id: string) => T,
@@ -374,14 +423,30 @@ type CommitRecords = (changed: readonly any[], typed?: string) => boolean;
 
 // geometry.mjs
 
+/** The area that two boxes share. */
+type Overlap = (a: Box, b: Box) => number;
+/** A box of this size where it covers least of the others, nearest to the middle. */
+type FreeBox = (others: readonly Box[], size?: number, steps?: number) => Box;
+/** Where a handle is on a box: 0 at its low edges, 1 at its high ones. */
+type HandleAt = (handle: Handle) => number[];
 type Clamp = (value: number, low: number, high: number) => number;
+/** The box with other edges along an axis. */
 type WithSpan = (b: Box, axis: Axis, low: number, high: number) => Box;
 type Between<T> = (ax: number, ay: number, bx: number, by: number, least?: number) => T;
+/** The smallest box around all of `boxes` (at least one). */
 type Bounds = (boxes: readonly Box[]) => Box;
+/** A shift cut so that the box stays on the canvas. */
 type AllowedShift = (b: Box, dx: number, dy: number) => [number, number];
+/** The box shifted as far as the canvas allows; its size stays. */
 type Moved = (b: Box, dx: number, dy: number) => Box;
+/** The place in `to` that (x, y) has in `from`. */
 type Followed = (x: number, y: number, from: Box, to: Box) => [number, number];
+/** The box as part of what was `from` and becomes `to`. */
 type Scaled = (b: Box, from: Box, to: Box) => Box;
+/**
+ * The box with the edges of `handle` brought to (x, y), cut to the canvas and never thinner than `least`
+ * across or down. With `keep` its proportions stay, with `center` its center.
+ */
 type Resized = (
 	b: Box,
 	handle: Handle,
@@ -389,9 +454,16 @@ type Resized = (
 	y: number,
 	how?: { least?: readonly number[]; keep?: boolean; center?: boolean },
 ) => Box;
+/** Which of the items, which run from back to front, are at (x, y); front first. */
 type Hits = <T extends { box: Box }>(items: readonly T[], x: number, y: number) => T[];
+/**
+ * The one below the current one of those at a point, front first, beginning anew after the last; the
+ * foremost if it is not there.
+ */
 type NextBelow = <T>(found: readonly T[], isCurrent: (item: T) => boolean) => T | undefined;
+/** What a box can snap to: edges and center lines of the canvas and of other boxes, and a grid. */
 type SnapLines = (others: readonly Box[], cells?: number) => Lines;
+/** The line nearest to any of `values` within `tolerance`, and the shift onto it. */
 type Nearest = (
 	values: readonly number[],
 	lines: readonly number[],
@@ -399,7 +471,9 @@ type Nearest = (
 ) => { shift: number; at: number } | null;
 type Snapped = { dx: number; dy: number; guides: Guide[] };
 type Snap = (from: Lines, lines: Lines, tolerance: Record<Axis, number>) => Snapped;
+/** The boxes with one edge (or center line) brought to that of their common bounds. */
 type Aligned = (boxes: readonly Box[], edge: Edge) => Box[];
+/** The boxes with equal gaps along an axis; the outermost two stay, and fewer than three. */
 type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
 
 // gestures.mjs
@@ -428,7 +502,14 @@ type Pose = (elements: readonly PanelElement[], width: number, height: number) =
 
 // pictures.mjs
 
+/** A picture of a panel, which needs no styles. */
+type DrawPicture = (panel: Panel, aspect: number) => SVGSVGElement;
+/** `#rrggbb` of a color in any of the ways to write one; undefined if it is none. */
+type HexOf = (color: string) => string | undefined;
+/** A picture as SVG text. */
+type SvgText = (picture: SVGSVGElement) => string;
 type Download = (name: string, content: Blob | string) => void;
+/** A picture, which has a width and a height, as PNG. */
 type Png = (picture: SVGSVGElement) => Promise<Blob>;
 
 // planning.mjs
@@ -439,10 +520,17 @@ type Say = (key: string, lines?: string[], ...args: (string | number)[]) => void
 // proposal.mjs
 
 type Same = (a: any, b: any, names?: string[]) => boolean;
+/** What turns a panel into another one: marks for the canvas, and words. */
 type Differences = (before: Panel, after: Panel, t: Texts) => { marks: Mark[]; words: string[] };
 
 // service.mjs
 
+/** A function that takes server-sent events piece by piece and calls `on` for each event. */
+type EventParser = (on: (event: string, data: string) => void) => (piece: string) => void;
+/** The server's problems in words. */
+type WordsOf = (problems: any[]) => string[];
+/** The root of the host's server, which serves this code below it. */
+type BaseOf = (moduleUrl: string) => string;
 type Get = (route: string, init?: RequestInit) => Promise<any>;
 /** `on`: hears of `delta` and `element`. */
 type Stream = (
@@ -460,23 +548,38 @@ type Hear = (state: State, before: State) => void;
 
 // strings.mjs
 
+/** The text of `key` in a language (in the first one if it has none), with its places filled. */
 type TextOf = (language: string, key: string, ...args: (string | number)[]) => string;
 
 // viewport.mjs
 
+/** The stage's size in pixels, and the canvas's width / height. */
 type Fit = (...size: [number, number, number]) => void;
+/** A place on the stage in units of the canvas. */
 type ToCanvas = (px: number, py: number) => [number, number];
+/** Move the canvas by pixels; part of it always stays in sight. */
 type Pan = (dx: number, dy: number) => void;
+/** Zoom so that the place under (px, py) stays there. */
 type ZoomAbout = (px: number, py: number, factor: number) => void;
 
 // warnings.mjs
 
+/** The word that names what is described, without grammar: the last before more is said of it. */
+type MainWord = (text: string) => string;
 /** The tokens of texts, and the room for them. */
 type Counts = Map<string, readonly [number, number]>;
-/** `size` is in pixels. */
+/**
+ * What to know about each element, by id, where the prompt and the base have `said` this. `size` is in
+ * pixels.
+ */
 type WarningsOf = (
 	elements: readonly PanelElement[],
 	size: readonly number[] | null,
 	said: string,
 	counts: Counts,
 ) => Map<string, Fault[]>;
+
+// keyboard.mjs
+
+/** How far a key moves, if it is an arrow. */
+type ArrowOf = (event: KeyboardEvent) => number[] | undefined;

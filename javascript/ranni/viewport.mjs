@@ -13,7 +13,7 @@ export class Viewport {
 	#y = 0;
 	zoom = 1;
 
-	/** The stage's size in pixels, and the canvas's width / height. @type {Fit} */
+	/** @type {Fit} */
 	fit(width, height, aspect) {
 		if (aspect !== this.#aspect) this.reset();
 		[this.#width, this.#height, this.#aspect] = [Math.max(1, width), Math.max(1, height), aspect];
@@ -40,13 +40,13 @@ export class Viewport {
 		return { x: left, y: top, width: sizeOf(box, "x") * width, height: sizeOf(box, "y") * height };
 	}
 
-	/** A place on the stage in units of the canvas. @type {ToCanvas} */
+	/** @type {ToCanvas} */
 	toCanvas(px, py) {
 		const { x, y, width, height } = this.page;
 		return [(px - x) / width, (py - y) / height];
 	}
 
-	/** Move the canvas by pixels; part of it always stays in sight. @type {Pan} */
+	/** @type {Pan} */
 	pan(dx, dy) {
 		const { width, height } = this.page;
 		/** @type {(at: number, size: number, room: number) => number} */
@@ -58,7 +58,7 @@ export class Viewport {
 		this.#y = moved(this.#y + dy, height, this.#height);
 	}
 
-	/** Zoom so that the place under (px, py) stays there. @type {ZoomAbout} */
+	/** @type {ZoomAbout} */
 	zoomAbout(px, py, factor) {
 		const [x, y] = this.toCanvas(px, py);
 		this.zoom = clamp(this.zoom * factor, 1, MOST_ZOOM);

@@ -19,14 +19,14 @@ const MOST_TEXTS = 500;
 const END =
 	/[,.;:()，。；：（）、在]|\s(?:[io]n|of|at|with|by|from|under|over|behind|near|and|that|who|which|to|for|is|wearing|holding)\s/iu;
 
-/** The word that names what is described, without grammar: the last before more is said of it. @param {string} text */
+/** @type {MainWord} */
 export function mainWord(text) {
 	const phrase = text.split(END).find((part) => part.trim()) ?? "";
 	const word = (phrase.match(/[\p{L}\p{N}]+/gu) ?? []).at(-1)?.toLowerCase() ?? "";
 	return /\p{Script=Han}$/u.test(word) ? word.slice(-1) : word.replace(/(?<=...)e?s$/, "");
 }
 
-/** What to know about each element, by id, where the prompt and the base have `said` this. @type {WarningsOf} */
+/** @type {WarningsOf} */
 export function warningsOf(elements, size, said, counts) {
 	/** @type {Map<string, Fault[]>} */
 	const found = new Map();
