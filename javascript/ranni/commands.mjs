@@ -5,13 +5,11 @@
  * place in the order, the lock itself, and whether they are shown.
  */
 
-import { DEFAULTS, EMPTY_PANEL, MAX_ELEMENTS, elementFault, freshId, panelFault } from "./document.mjs";
+import { DEFAULTS, EMPTY_PANEL, MAX_ELEMENTS, NONE, elementFault, freshId, panelFault } from "./document.mjs";
 import * as geometry from "./geometry.mjs";
 
 const { allowedShift, moved, resized } = geometry;
 const { freeze } = Object;
-/** @type {Ids} */
-const NONE = freeze([]);
 
 /** @type {State} */
 export const START = freeze({ panel: EMPTY_PANEL, selection: NONE, hidden: NONE });
@@ -79,7 +77,7 @@ export const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids
 export const grasped = (state) =>
 	openElements(state, state.selection).filter((e) => !state.hidden.includes(e.id));
 
-/** Select these, in the panel's order. @type {(ids: Ids) => Command} */
+/** Select these, in the panel's order. @type {OfIds} */
 export const select = (ids) => (state) => {
 	const wanted = new Set(ids);
 	const selection = state.panel.elements.map((e) => e.id).filter((id) => wanted.has(id));
@@ -119,11 +117,11 @@ function besides(box) {
 export const add = (description, box) => (state) =>
 	insert([{ description, box: box ?? geometry.freeBox(state.panel.elements.map((e) => e.box)) }])(state);
 
-/** @type {(ids: Ids) => Command} */
+/** @type {OfIds} */
 export const duplicate = (ids) => (state) =>
 	insert(state.panel.elements.filter((e) => ids.includes(e.id)))(state);
 
-/** @type {(ids: Ids) => Command} */
+/** @type {OfIds} */
 export const remove = (ids) => (state) => {
 	const gone = openElements(state, ids);
 	const left = state.panel.elements.filter((e) => !gone.includes(e));

@@ -14,7 +14,7 @@ const MAX_DEPTH = 32;
 const HALF = /[\ud800-\udfff]/gu;
 const { freeze } = Object;
 /** @type {readonly any[]} */
-const NONE = freeze([]);
+export const NONE = freeze([]);
 
 /** @type {Panel} */
 export const EMPTY_PANEL = freeze({ version: 1, elements: NONE });

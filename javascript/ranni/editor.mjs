@@ -13,10 +13,10 @@ import { listenToKeys } from "./keyboard.mjs";
 import { createList } from "./list.mjs";
 import { createNotice } from "./notice.mjs";
 import { createPlanning } from "./planning.mjs";
-import { Store } from "./store.mjs";
+import { createStore } from "./store.mjs";
 import { text } from "./strings.mjs";
-import { createToolbar } from "./toolbar.mjs";
-import { Viewport } from "./viewport.mjs";
+import { createActions, createToolbar } from "./toolbar.mjs";
+import { createViewport } from "./viewport.mjs";
 import { createWarnings } from "./warnings.mjs";
 
 /** How long changes that come one after the other are held back before `onChange` hears of them. */
@@ -36,8 +36,8 @@ const MOST_STAGE_PX = 560;
 export function createEditor(place, given = {}) {
 	const { onChange = () => {}, language = "en", service = null } = given;
 	const { prompt = () => "", planner = () => "", told = () => {} } = given;
-	const store = new Store();
-	const viewport = new Viewport();
+	const store = createStore();
+	const viewport = createViewport();
 	const end = new AbortController();
 	/** Timers until `onChange` hears of changes, and until the next `load` is a step of its own. */
 	let [holding, pausing] = [0, 0];
@@ -108,6 +108,7 @@ export function createEditor(place, given = {}) {
 	const gestures = (context.gestures = createGestures(context));
 	const inspector = createInspector(context);
 	context.keypoints = inspector.keypoints;
+	context.actions = createActions(context);
 	listenToKeys(context);
 	const toolbar = createToolbar(context);
 	const list = createList(context);

@@ -1,6 +1,6 @@
 /** What keys do on the canvas, and the clipboard. */
 
-import { duplicate, insert, move, remove, reorder, resize, select } from "./commands.mjs";
+import { insert, move, remove, resize, select } from "./commands.mjs";
 import { read } from "./document.mjs";
 import { consume, isField, setClass, update } from "./dom.mjs";
 
@@ -12,30 +12,28 @@ const PAUSE_MS = 1000;
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/** What other keys do on the canvas. @type {Record<string, string>} */
+const KEYS = {
+	Delete: "remove",
+	Backspace: "remove",
+	"]": "forward",
+	"[": "backward",
+	"+": "zoom_in",
+	"=": "zoom_in",
+	"-": "zoom_out",
+	0: "fit",
+};
+/** With Ctrl or Cmd. @type {typeof KEYS} */
+const CONTROLLED = { a: "select_all", d: "duplicate" };
+
 /** @type {ArrowOf} */
 export const arrowOf = ({ key, shiftKey }) => ARROWS[key]?.map((way) => way * NUDGE * (shiftKey ? 10 : 1));
 
 /** @param {Context} context */
 export function listenToKeys(context) {
-	const { root, store, canvas, gestures, keypoints, gone, zoom, describe, flush, keepFocus, tell } = context;
+	const { root, store, canvas, gestures, keypoints, actions, gone, describe, flush, keepFocus, tell } =
+		context;
 	let pause = 0;
-	/** What a key does to what is selected, and to the view. @type {Record<string, (selection: Ids) => unknown>} */
-	const keys = {
-		Delete: (selection) => store.apply(remove(selection)),
-		Backspace: (selection) => store.apply(remove(selection)),
-		"]": (selection) => store.apply(reorder(selection, "forward")),
-		"[": (selection) => store.apply(reorder(selection, "backward")),
-		"+": () => zoom(1.25),
-		"=": () => zoom(1.25),
-		"-": () => zoom(0.8),
-		0: () => zoom(0),
-	};
-	/** With Ctrl or Cmd, on the canvas. @type {typeof keys} */
-	const controlled = {
-		a: () => store.apply(select(store.visible.map((e) => e.id))),
-		d: (selection) => store.apply(duplicate(selection)),
-	};
-
 	/** @param {boolean} isHeld */
 	function holdSpace(isHeld) {
 		gestures.spaceHeld = isHeld;
@@ -63,17 +61,17 @@ export function listenToKeys(context) {
 			canvas.focus(store.selection.slice(0, 1));
 		} else if (isControlled && !altKey) {
 			const letter = key.toLowerCase();
-			if (letter === "z" && !shiftKey) act(event, () => store.undo());
-			else if (letter === "y" || letter === "z") act(event, () => store.redo());
+			if (letter === "z" && !shiftKey) act(event, actions.undo);
+			else if (letter === "y" || letter === "z") act(event, actions.redo);
 		}
 	}
 
-	/** @type {(event: KeyboardEvent, action: keys[string] | undefined) => void} */
+	/** @param {KeyboardEvent} event @param {(() => unknown) | undefined} action */
 	function act(event, action) {
 		if (!action) return;
 		consume(event);
 		if (gestures.isBusy) return;
-		action(store.selection);
+		action();
 		keepFocus();
 	}
 
@@ -83,13 +81,13 @@ export function listenToKeys(context) {
 		if (!["Shift", "Control", "Alt", "Meta", " "].includes(key)) setClass(canvas.node, "pointed", false);
 		const arrow = arrowOf(event);
 		if (key === "Escape") escape(event);
-		else if (event.ctrlKey || event.metaKey) act(event, controlled[key.toLowerCase()]);
+		else if (event.ctrlKey || event.metaKey) act(event, actions[CONTROLLED[key.toLowerCase()]]);
 		else if (arrow) act(event, () => nudge(arrow, altKey));
 		else if (key === "Enter" && !altKey) act(event, describe);
 		else if (key === " ") {
 			consume(event);
 			holdSpace(true);
-		} else act(event, keys[key]);
+		} else act(event, actions[KEYS[key]]);
 	}
 
 	/** @type {OnKey} */

@@ -25,7 +25,7 @@ export const wordsOf = (problems) =>
 /** @type {EventParser} */
 export function eventParser(on) {
 	let [rest, event, data] = ["", "", ""];
-	return (/** @type {string} */ piece) => {
+	return (piece) => {
 		// A CR at the end waits for what may be its LF.
 		const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
 		rest = lines.pop() ?? "";
@@ -63,11 +63,7 @@ const posted = (body, type = "application/json") => ({
 	body,
 });
 
-/**
- * What the server at `base` (no slash at its end) can be asked. Takes and gives the routes' own JSON; raises
- * `ServiceError`, or what its signal was aborted with.
- * @param {string} base
- */
+/** @type {CreateService} */
 export function createService(base) {
 	/** @type {Get} */
 	const get = async (route, init = {}) => {
@@ -76,11 +72,11 @@ export function createService(base) {
 			throw new ServiceError("cut");
 		});
 	};
-	const post = (/** @type {string} */ route) => (/** @type {Json} */ body) =>
-		get(route, posted(JSON.stringify(body)));
+	/** @type {(route: string) => Post} */
+	const post = (route) => (body) => get(route, posted(JSON.stringify(body)));
 
-	/** @type {Stream} */
-	async function stream(route, request, on, signal) {
+	/** @type {(route: Route) => Ask} */
+	const stream = (route) => async (request, on, signal) => {
 		const init = { ...posted(JSON.stringify({ ...request, stream: true })), signal };
 		const answer = await ask(`${base}/ranni/v1/${route}`, init, "text/event-stream");
 		/** @type {any} */
@@ -101,26 +97,23 @@ export function createService(base) {
 		}
 		if (failed) throw new ServiceError(end.cancelled ? "cancelled" : "server", end.error);
 		return end;
-	}
+	};
 
-	return Object.freeze({
-		plan: stream.bind(null, "plan"),
-		edit: stream.bind(null, "edit"),
+	return {
+		plan: stream("plan"),
+		edit: stream("edit"),
 		version: () => get("version"),
 		import: post("import"),
 		export: post("export"),
-		/** A picture or a text that holds a panel. @param {Blob} file */
 		open: (file) => get("open", posted(file, "application/octet-stream")),
-		panels: Object.freeze({
+		panels: {
 			list: () => get("panels"),
 			load: post("panels/load"),
 			save: post("panels/save"),
 			rename: post("panels/rename"),
 			delete: post("panels/delete"),
-		}),
-		/** @param {readonly string[]} texts @returns {Promise<[number, number][]>} tokens, and room for them */
+		},
 		tokens: async (texts) => (await post("tokens")({ texts })).counts,
-		/** @returns {Promise<string[]>} */
 		loras: async () => (await get("loras")).names,
-	});
+	};
 }

@@ -1,31 +1,41 @@
-/** The buttons above the canvas. */
+/** What is done by a button above the canvas, or by a key. */
 
-import { add, duplicate, remove, reorder } from "./commands.mjs";
+import { add, duplicate, remove, reorder, select } from "./commands.mjs";
 import { html, tool, update } from "./dom.mjs";
 
-/** @type {Create<Drawn>} */
-export function createToolbar({ store, options, viewport, t, zoom, redraw, describe }) {
-	/** What the buttons do, in groups. @type {Record<string, () => unknown>[]} */
-	const groups = [
-		{ undo: () => store.undo(), redo: () => store.redo() },
-		{
-			add: () => store.apply(add(t("new_element"))) && describe(),
-			duplicate: () => store.apply(duplicate(store.selection)),
-			remove: () => store.apply(remove(store.selection)),
-			forward: () => store.apply(reorder(store.selection, "forward")),
-			backward: () => store.apply(reorder(store.selection, "backward")),
-		},
-		{ snap: () => flip("snap"), grid: () => flip("grid") },
-		{ zoom_out: () => zoom(0.8), fit: () => zoom(0), zoom_in: () => zoom(1.25) },
-	];
-	const buttons = groups.map((group) => Object.entries(group).map(([name, action]) => tool(name, action)));
+const GROUPS = [
+	["undo", "redo"],
+	["add", "duplicate", "remove", "forward", "backward"],
+	["snap", "grid"],
+	["zoom_out", "fit", "zoom_in"],
+];
 
-	/** @param {"snap" | "grid"} name */
-	function flip(name) {
-		options[name] = !options[name];
+/** @type {Create<Actions>} */
+export const createActions = ({ store, options, t, zoom, redraw, describe }) => ({
+	undo: () => store.undo(),
+	redo: () => store.redo(),
+	add: () => store.apply(add(t("new_element"))) && describe(),
+	duplicate: () => store.apply(duplicate(store.selection)),
+	remove: () => store.apply(remove(store.selection)),
+	forward: () => store.apply(reorder(store.selection, "forward")),
+	backward: () => store.apply(reorder(store.selection, "backward")),
+	select_all: () => store.apply(select(store.visible.map((e) => e.id))),
+	snap() {
+		options.snap = !options.snap;
 		redraw();
-	}
+	},
+	grid() {
+		options.grid = !options.grid;
+		redraw();
+	},
+	zoom_out: () => zoom(0.8),
+	fit: () => zoom(0),
+	zoom_in: () => zoom(1.25),
+});
 
+/** @type {Create<Drawn>} */
+export function createToolbar({ store, options, viewport, actions }) {
+	const buttons = GROUPS.map((names) => names.map((name) => tool(name, actions[name])));
 	return {
 		node: html(
 			"div.toolbar",

@@ -139,7 +139,21 @@ type Mark = { kind: "added" | "gone" | "old" | "placed" | "changed"; box: Box; l
 
 /** What the problems are about, and the key of its text. */
 type About = "mended" | "unreadable" | "pasted" | "opened";
-type Service = ReturnType<typeof import("./service.mjs").createService>;
+type Post = (body: Json) => Promise<any>;
+/** Takes and gives the routes' own JSON; raises `ServiceError`, or what its signal was aborted with. */
+type Service = {
+	plan: Ask;
+	edit: Ask;
+	version(): Promise<any>;
+	import: Post;
+	export: Post;
+	/** A picture or a text that holds a panel. */
+	open(file: Blob): Promise<any>;
+	panels: { list(): Promise<any>; load: Post; save: Post; rename: Post; delete: Post };
+	/** The tokens of each text, and the room for them. */
+	tokens(texts: readonly string[]): Promise<[number, number][]>;
+	loras(): Promise<string[]>;
+};
 /** Hears what a file that is opened says besides its panel. */
 type Told = (guidance: any, prompt: string | null, negative: string | null) => void;
 /** Without a `service` nothing is planned or kept. */
@@ -164,8 +178,9 @@ type Editor = {
 /** What the parts of an editor share. */
 interface Context {
 	root: HTMLElement;
-	store: import("./store.mjs").Store;
-	viewport: import("./viewport.mjs").Viewport;
+	store: Store;
+	viewport: Viewport;
+	actions: Actions;
 	canvas: Canvas;
 	gestures: Gestures;
 	warnings: Warnings;
@@ -202,6 +217,7 @@ interface Context {
 // The parts of an editor
 
 type Create<T> = (context: Context) => T;
+type Actions = Record<string, () => unknown>;
 type Drawn = { node: HTMLElement; draw(): void };
 type Backdrop = Drawn & {
 	/** `url`: one from elsewhere is not shown. */
@@ -275,6 +291,46 @@ type Proposal = Drawn & {
 	accept(): void;
 	end(how: string): void;
 };
+type Store = {
+	state: State;
+	readonly panel: Panel;
+	readonly selection: Ids;
+	/** The elements that are selected. */
+	readonly chosen: readonly PanelElement[];
+	/** The elements that the canvas shows. */
+	readonly visible: readonly PanelElement[];
+	readonly canUndo: boolean;
+	readonly canRedo: boolean;
+	/**
+	 * Apply a command; returns whether anything changed. Steps in a row with the same `run` become one; selecting
+	 * is no step, but ends a run.
+	 */
+	apply(command: Command, run?: string | null): boolean;
+	/** End the present run, or this one if it still runs: the next command is a step of its own. */
+	seal(run?: string | null): void;
+	/** Take back the present run as if it had not begun. */
+	cancel(run: string): void;
+	undo(): void;
+	redo(): void;
+	/** Call `listener` after every change. */
+	subscribe(listener: Hear): void;
+};
+type Viewport = {
+	zoom: number;
+	/** The stage's size in pixels, and the canvas's width / height. */
+	fit(width: number, height: number, shape: number): void;
+	reset(): void;
+	/** The canvas on the stage. */
+	readonly page: Rect;
+	/** A box in pixels of the stage. */
+	rect(box: Box): Rect;
+	/** A place on the stage in units of the canvas. */
+	toCanvas(px: number, py: number): [number, number];
+	/** Move the canvas by pixels; part of it always stays in sight. */
+	pan(dx: number, dy: number): void;
+	/** Zoom so that the place under (px, py) stays there. */
+	zoomAbout(px: number, py: number, factor: number): void;
+};
 type Warnings = {
 	/** What to know about an element, in words. */
 	of(id: string): string[];
@@ -302,6 +358,7 @@ type DrawElement = (element: PanelElement, index: number, isChosen: boolean, vie
 
 // commands.mjs
 
+type OfIds = (ids: Ids) => Command;
 type IsSame = (a: readonly any[], b: readonly any[]) => boolean;
 type WithState = (state: State, changes: Partial<State>) => State;
 /** The panel changed by hand: its prompt no longer describes it. */
@@ -533,34 +590,18 @@ type WordsOf = (problems: any[]) => string[];
 type BaseOf = (moduleUrl: string) => string;
 type Get = (route: string, init?: RequestInit) => Promise<any>;
 /** `on`: hears of `delta` and `element`. */
-type Stream = (
-	route: Route,
-	request: Json,
-	on: (event: string, value: any) => void,
-	signal: AbortSignal,
-) => Promise<Answer>;
+type Ask = (request: Json, on: (event: string, value: any) => void, signal: AbortSignal) => Promise<Answer>;
+/** What the server at `base` (no slash at its end) can be asked. */
+type CreateService = (base: string) => Service;
 
 // store.mjs
 
-/** Returns whether anything changed. */
-type Apply = (command: Command, run?: string | null) => boolean;
 type Hear = (state: State, before: State) => void;
 
 // strings.mjs
 
 /** The text of `key` in a language (in the first one if it has none), with its places filled. */
 type TextOf = (language: string, key: string, ...args: (string | number)[]) => string;
-
-// viewport.mjs
-
-/** The stage's size in pixels, and the canvas's width / height. */
-type Fit = (...size: [number, number, number]) => void;
-/** A place on the stage in units of the canvas. */
-type ToCanvas = (px: number, py: number) => [number, number];
-/** Move the canvas by pixels; part of it always stays in sight. */
-type Pan = (dx: number, dy: number) => void;
-/** Zoom so that the place under (px, py) stays there. */
-type ZoomAbout = (px: number, py: number, factor: number) => void;
 
 // warnings.mjs
 
