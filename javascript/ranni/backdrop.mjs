@@ -5,7 +5,7 @@ import { html, icon, setClass, update } from "./dom.mjs";
 const KEY = "ranni_backdrop";
 const [NONE, ...KINDS] = ["none", "result", "input", "file"];
 
-/** Whether a picture comes from here: from the host, or from what the page itself holds. @param {string} url */
+/** @type {IsOurs} */
 function isOurs(url) {
 	try {
 		return /^data:image\//i.test(url) || new URL(url, document.baseURI).origin === location.origin;

@@ -73,18 +73,18 @@ function placed(element, to) {
 /** @type {OpenElements} */
 export const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids.includes(e.id) && !e.locked);
 
-/** The chosen elements that are seen and open: those that handles are drawn around. @param {State} state */
+/** @type {Grasped} */
 export const grasped = (state) =>
 	openElements(state, state.selection).filter((e) => !state.hidden.includes(e.id));
 
-/** Select these, in the panel's order. @type {OfIds} */
+/** @type {Select} */
 export const select = (ids) => (state) => {
 	const wanted = new Set(ids);
 	const selection = state.panel.elements.map((e) => e.id).filter((id) => wanted.has(id));
 	return isSame(selection, state.selection) ? state : withState(state, { selection });
 };
 
-/** Select one more, or one less. @type {(id: string) => Command} */
+/** @type {ToggleSelected} */
 export const toggleSelected = (id) => (state) => {
 	const { selection } = state;
 	const others = selection.filter((other) => other !== id);
@@ -107,7 +107,7 @@ export const insert = (items) => (state) => {
 	return withElements(state, [...elements, ...aside], selection);
 };
 
-/** A box shifted right and down, or left and up where there is no room. @param {Box} box */
+/** @type {Besides} */
 function besides(box) {
 	const by = (/** @type {number} */ end) => (end + COPY_SHIFT <= 1 ? COPY_SHIFT : -COPY_SHIFT);
 	return moved(box, by(box.x1), by(box.y1));
@@ -197,6 +197,6 @@ export const setHidden = (ids, hide) => (state) => {
 	return isSame(hidden, state.hidden) ? state : withState(state, { hidden });
 };
 
-/** Another panel in place of this one. @type {(panel: Panel) => Command} */
+/** @type {ReplacePanel} */
 export const replacePanel = (panel) => (state) =>
 	JSON.stringify(panel) === JSON.stringify(state.panel) ? state : withState(state, { panel });

@@ -52,7 +52,7 @@ const isWhole = (low, high) => (value) => Number.isInteger(value) && value >= lo
 /** @type {(isRight: Is) => Is} */
 const isListOf = (isRight) => (value) => Array.isArray(value) && value.every((item) => isRight(item));
 
-/** Records with a name of at most so many characters. @type {(most: number, isRight: Is) => Is} */
+/** @type {IsNamed} */
 const isNamed = (most, isRight) =>
 	isListOf((item) => isObject(item) && isName(item.name, most) && isRight(item));
 
@@ -72,7 +72,7 @@ const must =
 	(value) =>
 		isRight(value) ? null : { code, args };
 
-/** The first fault that is found. @type {(...checks: Check[]) => Check} */
+/** @type {All} */
 const all =
 	(...checks) =>
 	(value) => {
@@ -252,7 +252,7 @@ function mend(record, prefix, check, tell) {
 	}
 }
 
-/** The nearest right value, or undefined. @type {Mended} */
+/** @type {Mended} */
 function mended(value, { code, args }) {
 	if (code === "number" && typeof value === "number") return clamp(value, Number(args[0]), Number(args[1]));
 	if (code === "unicode" || code === "long")
@@ -263,7 +263,7 @@ function mended(value, { code, args }) {
 	return freeze(value.map(bounded).filter((item) => !fieldFault(code, [item])));
 }
 
-/** A record of a list with its numbers within their limits. @param {any} item */
+/** @type {Bounded} */
 function bounded(item) {
 	const copy = { ...item };
 	for (const [name, low, high] of /** @type {const} */ ([
@@ -287,7 +287,7 @@ function decode(document, tell) {
 	}
 }
 
-/** A frozen copy of a JSON value (its top stays open); what is too deep or would change is a problem. @type {Kept} */
+/** @type {Kept} */
 function kept(value, path, depth, tell) {
 	if (Number.isInteger(value) && !Number.isSafeInteger(value)) tell("inexact", path);
 	if (typeof value !== "object" || value === null) return value;

@@ -26,13 +26,7 @@ const GRID_CELLS = 16;
 const LEAST_STAGE_PX = 240;
 const MOST_STAGE_PX = 560;
 
-/**
- * Put an editor into `place`, which must be empty.
- *
- * `onChange` is called with the document after edits, once for a drag, never for a `load`. What `load` cannot
- * show is told, and editing waits until there is something that can be shown; it returns the problems.
- * @type {CreateEditor}
- */
+/** @type {CreateEditor} */
 export function createEditor(place, given = {}) {
 	const { onChange = () => {}, language = "en", service = null } = given;
 	const { prompt = () => "", planner = () => "", told = () => {} } = given;

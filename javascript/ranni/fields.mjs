@@ -85,7 +85,7 @@ export function createField({ store, t }, options) {
 
 let lists = 0;
 
-/** A field that is a list: a row of inputs for each record, and one more to add to them. @type {CreateListField} */
+/** @type {CreateListField} */
 export function createListField(context, { name, key, columns, most = Infinity, fresh, tool: more }) {
 	const { store, t } = context;
 	const fault = faults(t);
@@ -109,7 +109,7 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 	/** @param {Fault | null} wrong */
 	const tell = (wrong) => fault.tell(wrong, typing ?? adder);
 
-	/** Whether they are right; `typed` tells where they are being typed. @type {CommitRecords} */
+	/** @type {CommitRecords} */
 	function commit(changed, typed) {
 		const wrong = elementFault({}, name, changed);
 		tell(wrong);

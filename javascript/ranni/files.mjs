@@ -39,7 +39,7 @@ export function createFiles(context) {
 		if (type === "drop") open(dataTransfer.files[0]);
 	}
 
-	/** Do it, or say why not. @param {() => Promise<unknown>} action */
+	/** @type {Attempt} */
 	function attempt(action) {
 		setText(message, "");
 		action().catch((error) => {
@@ -59,7 +59,7 @@ export function createFiles(context) {
 		});
 	}
 
-	/** Show a panel of the server's, or one alone, as one step. @param {Json} answer */
+	/** @type {Take} */
 	function take({ panel: document, problems = [], guidance, prompt, negative }) {
 		const { panel, problems: found } = read(document);
 		if (!panel) throw new ServiceError(found[0].code, found[0].args[0]);
@@ -70,7 +70,7 @@ export function createFiles(context) {
 		context.told(guidance, prompt, negative);
 	}
 
-	/** A button to save the panel as a file. @type {(label: string, end: string, make: () => any) => Node} */
+	/** @type {Saver} */
 	function saver(label, end, make) {
 		const save = button("", () => attempt(async () => download(`panel${end}`, await make())));
 		setText(save, label);
@@ -113,7 +113,7 @@ export function createFiles(context) {
 		if (service) attempt(() => ask(service));
 	}
 
-	/** What the server keeps, and the formats that it writes. @param {Service} service */
+	/** @type {AskKept} */
 	async function ask(service) {
 		await list(service);
 		for (const format of (await service.version()).formats) {
@@ -127,7 +127,7 @@ export function createFiles(context) {
 		}
 	}
 
-	/** A field for a name; Enter does `enter`. @type {(enter: () => void, value?: string) => HTMLInputElement} */
+	/** @type {Entry} */
 	function entry(enter, value = "") {
 		const name = t("name");
 		const keydown = (/** @type {KeyboardEvent} */ { key, isComposing }) =>
@@ -136,7 +136,7 @@ export function createFiles(context) {
 		return html("input", asked, { value, keydown });
 	}
 
-	/** The field to keep the panel by a name; one that is taken is asked about. @param {Service} service */
+	/** @type {Keeper} */
 	function keeper(service) {
 		const keep = (isSure = false) =>
 			attempt(async () => {
@@ -167,7 +167,7 @@ export function createFiles(context) {
 		if (!dialog.contains(document.activeElement)) dialog.querySelector("input")?.focus();
 	}
 
-	/** A kept panel; renaming and deleting ask in its place. @param {Service} service @param {string} name */
+	/** @type {KeptRow} */
 	function row(service, name) {
 		const { load, rename, delete: remove } = service.panels;
 		const node = html("li.row");

@@ -27,16 +27,16 @@ export function box(...sides) {
 	return Object.freeze({ x0, y0, x1, y1 });
 }
 
-/** The low and the high edge along an axis. @type {(b: Box, axis: Axis) => [number, number]} */
+/** @type {EdgesOf} */
 const edges = (b, axis) => [b[`${axis}0`], b[`${axis}1`]];
 
-/** @param {Box} b @param {Axis} axis */
+/** @type {SizeOf} */
 export const sizeOf = (b, axis) => b[`${axis}1`] - b[`${axis}0`];
 
-/** @param {Box} b @returns {[number, number]} */
+/** @type {MiddleOf} */
 export const middleOf = (b) => [(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2];
 
-/** Edges and center line. @param {Box} b @param {Axis} axis */
+/** @type {Places} */
 const places = (b, axis) => [b[`${axis}0`], middleOf(b)[AXES.indexOf(axis)], b[`${axis}1`]];
 
 /** @type {WithSpan} */
@@ -47,7 +47,7 @@ export const withSpan = (b, axis, low, high) =>
 export const handleAt = (handle) =>
 	["we", "ns"].map(([low, high]) => (handle.includes(low) ? 0 : handle.includes(high) ? 1 : 0.5));
 
-/** The lines between so many cells. @param {number} cells */
+/** @type {CellLines} */
 export const cellLines = (cells) => [...Array(cells).keys()].slice(1).map((n) => n / cells);
 
 /** The box between two corners, cut to the canvas and at least `least` wide and high. @type {Between<Box>} */
@@ -152,7 +152,7 @@ export function nearest(values, lines, tolerance) {
 	return best;
 }
 
-/** Snap places on both axes: what to add to them, and the guides to show. @type {Snap} */
+/** @type {Snap} */
 export function snap(from, lines, tolerance) {
 	/** @type {Guide[]} */
 	const guides = [];
@@ -164,7 +164,7 @@ export function snap(from, lines, tolerance) {
 	return { dx, dy, guides };
 }
 
-/** The places of a box that snap while it moves. @type {(b: Box) => Lines} */
+/** @type {SnapPlaces} */
 export const snapPlaces = (b) => ({ x: places(b, "x"), y: places(b, "y") });
 
 /** @type {Aligned} */

@@ -34,7 +34,7 @@ export function createGestures(context) {
 		},
 	};
 
-	/** @param {MouseEvent} event @returns {[number, number]} */
+	/** @type {At} */
 	function at({ clientX, clientY }) {
 		const { left, top } = node.getBoundingClientRect();
 		return [clientX - left, clientY - top];
@@ -60,7 +60,7 @@ export function createGestures(context) {
 		canvas.focus(store.selection);
 	}
 
-	/** What a press at this place begins. @type {(event: PointerEvent, begun: Gesture) => void} */
+	/** @type {Choose} */
 	function choose({ target, ctrlKey, metaKey, shiftKey, altKey }, begun) {
 		const { x, y, run } = begun;
 		const { keypoints } = context;
@@ -115,7 +115,7 @@ export function createGestures(context) {
 		redraw();
 	}
 
-	/** Snap places to everything but `ids`. @type {SnapTo} */
+	/** @type {SnapTo} */
 	function snapped({ snaps }, places, ids) {
 		if (!snaps) return { dx: 0, dy: 0, guides: [] };
 		const others = store.visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
@@ -207,7 +207,7 @@ export function createGestures(context) {
 		context.flush();
 	}
 
-	/** One of two fingers moves from `old`. @type {Pinch} */
+	/** @type {Pinch} */
 	function pinch(pointer, px, py, old) {
 		const still = [...fingers].find(([id]) => id !== pointer)?.[1];
 		if (!still) return;

@@ -19,13 +19,13 @@ const host = globalThis;
 /** @returns {ParentNode} */
 const app = () => (typeof host.gradioApp === "function" ? host.gradioApp() : document);
 
-/** What a selector finds in the page; as if it were any field. @type {HostFind} */
+/** @type {HostFind} */
 const find = (selector) => app().querySelector(selector);
 
-/** @param {string} selector @returns {any[]} */
+/** @type {FindAll} */
 const findAll = (selector) => [...app().querySelectorAll(selector)];
 
-/** The pictures that are there, apart from those of what is being drawn. @type {Pictures} */
+/** @type {Pictures} */
 const pictures = (selector) =>
 	findAll(selector).filter((one) => one.complete && one.naturalWidth && !one.closest(".livePreview"));
 
@@ -35,17 +35,14 @@ function language() {
 	return typeof name === "string" && /^zh[-_]?(CN|Hans)?\b/i.test(name) ? "zh_CN" : "en";
 }
 
-/** Type a text into a field, if it is there. @type {Type} */
+/** @type {Type} */
 function type(field, text) {
 	if (!field) return;
 	field.value = text;
 	field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-/**
- * One tab: the text of its panel and an editor of it. Neither answers to what came from itself.
- * @param {string} tab @param {HTMLElement} place
- */
+/** @type {Bind} */
 function bind(tab, place) {
 	/** The text as it was last read or written. @type {string | null} */
 	let known = null;
@@ -57,7 +54,7 @@ function bind(tab, place) {
 	const field = (name) => find(`#${tab}_${name} textarea`);
 	const text = () => find(`#script_${tab}_ranni_panel textarea`);
 
-	/** Say it where nothing is said yet. @type {(name: string, said: string | null) => void} */
+	/** @type {Fill} */
 	function fill(name, said) {
 		const area = field(name);
 		if (said && !area?.value.trim()) type(area, said);
@@ -71,7 +68,7 @@ function bind(tab, place) {
 		}
 	}
 
-	/** The first picture of the tab's gallery, or the first that is no sheet of several. @param {number} aspect */
+	/** @type {ResultOf} */
 	function result(aspect) {
 		const found = pictures(`#${tab}_gallery img`);
 		const whole = found.find((one) => Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02);

@@ -25,7 +25,7 @@ const FIELDS = {
 /** The axis of a side of a box, and whether it is a size. @type {Record<string, [Axis, boolean]>} */
 const SIDES = { x: ["x", false], y: ["y", false], width: ["x", true], height: ["y", true] };
 
-/** The place or the size of a box along an axis. @type {Along} */
+/** @type {Along} */
 const along = (box, axis, isSize) => (isSize ? sizeOf(box, axis) : box[`${axis}0`]);
 
 /** @param {Record<string, {node: HTMLElement}>} fields */
@@ -107,26 +107,26 @@ export function createInspector(context) {
 		mask: html("div.buttons", mask, unmask),
 	};
 
-	/** What `#rrggbb` a color's name, or another way to write it, stands for. @param {string} name */
+	/** What `#rrggbb` a color's name, or another way to write it, stands for. @type {HexOf} */
 	function colorOf(name) {
 		const word = name.trim().toLowerCase();
 		const index = t("color_names").split(" ").indexOf(word);
 		return hexOf(text(LANGUAGES[0], "color_names").split(" ")[index] ?? word);
 	}
 
-	/** What is wrong with a value for the elements that would take it. @param {string} name @param {any} value */
+	/** What is wrong with a value for the elements that would take it. @type {FieldFault} */
 	function faultOf(name, value) {
 		const open = store.chosen.filter((e) => !e.locked);
 		return open.map((e) => elementFault(e, name, value)).find(Boolean) ?? null;
 	}
 
-	/** How many of the shown unit the canvas has along an axis. @param {Axis} axis */
+	/** @type {Scale} */
 	function scale(axis) {
 		const { size } = context;
 		return unit.value === "px" && size ? size[AXES.indexOf(axis)] : 100;
 	}
 
-	/** @param {number} value @param {Axis} axis */
+	/** @type {InUnit} */
 	function inUnit(value, axis) {
 		const digits = unit.value === "px" ? 1 : 100;
 		return Math.round(value * scale(axis) * digits) / digits;

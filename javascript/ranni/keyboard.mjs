@@ -66,7 +66,7 @@ export function listenToKeys(context) {
 		}
 	}
 
-	/** @param {KeyboardEvent} event @param {(() => unknown) | undefined} action */
+	/** @type {Act} */
 	function act(event, action) {
 		if (!action) return;
 		consume(event);
@@ -100,7 +100,7 @@ export function listenToKeys(context) {
 		canvas.focus();
 	}
 
-	/** @param {number[]} way @param {boolean} isResized */
+	/** @type {Nudge} */
 	function nudge([x, y], isResized) {
 		const run = isResized ? "resize" : "nudge";
 		store.apply((isResized ? resize : move)(store.selection, x, y), run);

@@ -18,19 +18,19 @@ const LIMBS = "1-2 1-5 2-3 3-4 5-6 6-7 1-8 8-9 9-10 1-11 11-12 12-13 1-0 0-14 14
 /** Names of more points than these would cover each other. */
 const NAMED = 6;
 
-/** OpenPose's color of a point or limb. @param {number} index */
+/** OpenPose's color of a point or limb. @type {ColorOf} */
 const hue = (index) => `hsl(${Math.max(0, index) * 20} 100% 50%)`;
 
-/** @param {PanelElement} element @returns {Point[]} */
+/** @type {PointsOf} */
 const pointsOf = (element) => fieldOf(element, "keypoints");
 
-/** The points of a body by their place in `BODY`. @param {PanelElement} element */
+/** @type {BodyOf} */
 const bodyOf = (element) => BODY.map((name) => pointsOf(element).find((point) => point.name === name));
 
 /** @param {PanelElement} element */
 const hasBody = (element) => bodyOf(element).some(Boolean);
 
-/** The points of an element as nodes; `isOpen` ones have names and can be gripped. @type {PointNodes} */
+/** @type {PointNodes} */
 export function pointNodes(element, { x, y, width, height }, isOpen) {
 	const points = pointsOf(element);
 	if (!points.length) return [];
@@ -54,7 +54,7 @@ export function pointNodes(element, { x, y, width, height }, isOpen) {
 	return [...limbs, ...dots];
 }
 
-/** Bodies as OpenPose writes them, in pixels: one person for each element that has any. @type {Pose} */
+/** @type {Pose} */
 export function pose(elements, width, height) {
 	const written = (/** @type {Point | undefined} */ p) =>
 		p ? [rounded(p.x * width), rounded(p.y * height), 1] : [0, 0, 0];
@@ -93,14 +93,14 @@ export function createKeypoints(context) {
 		return svg("svg", { width, height }, svg("rect", { width, height }), ...points);
 	}
 
-	/** Of no name: the first of a body that is missing. @type {(name: string, x: number, y: number) => Point} */
+	/** @type {FreshPoint} */
 	function fresh(name, x, y) {
 		const [element] = store.chosen;
 		const next = BODY[bodyOf(element).indexOf(undefined)];
 		return within({ name: name || next || `point_${pointsOf(element).length + 1}`, x, y });
 	}
 
-	/** @param {readonly Point[]} points @param {string} run */
+	/** @type {SetPoints} */
 	const setPoints = (points, run) => store.apply(setField([store.chosen[0].id], "keypoints", points), run);
 
 	/** A button that the arrow keys move a point with. @param {number} index */

@@ -12,20 +12,20 @@ const ARROWS = ["←→", "↑↓"];
 /** The least shift, as a share of the canvas, that is worth a word. */
 const LEAST = 0.005;
 
-/** Whether these are alike, in the members that count. @type {Same} */
+/** @type {Same} */
 const same = (a, b, names) => JSON.stringify(a, names) === JSON.stringify(b, names);
 
 /** @param {number} share */
 const percent = (share) => `${Math.round(Math.abs(share) * 100)}%`;
 
-/** A value in a sentence, whose direction it leaves alone. @param {any} value */
+/** @type {ShownValue} */
 function shown(value) {
 	if (value === null || value === "" || same(value, [])) return "–";
 	const text = typeof value === "string" ? value : JSON.stringify(value).replace(/["{}[\]]+/g, " ");
 	return `\u2068${shortened(text, 60)}\u2069`;
 }
 
-/** What becomes of a box, and the key of what to call it. @param {Box} a @param {Box} b */
+/** @type {Way} */
 function way(a, b) {
 	const size = (/** @type {Box} */ c) => `${percent(sizeOf(c, "x"))} × ${percent(sizeOf(c, "y"))}`;
 	if (size(a) !== size(b)) return ["resized", `${size(a)} → ${size(b)}`];

@@ -40,7 +40,7 @@ export function eventParser(on) {
 	};
 }
 
-/** @param {string} url @param {RequestInit} init @param {string} [type] of the answer */
+/** @type {AskUrl} */
 async function ask(url, init, type = "application/json") {
 	const answer = await fetch(url, init).catch(() => {
 		init.signal?.throwIfAborted();
@@ -56,7 +56,7 @@ async function ask(url, init, type = "application/json") {
 	throw new ServiceError("server", [error, ...wordsOf(problems.slice(0, 3))].join("; "), status);
 }
 
-/** @param {BodyInit} body @param {string} [type] */
+/** @type {Posted} */
 const posted = (body, type = "application/json") => ({
 	method: "POST",
 	headers: { "Content-Type": type },

@@ -18,7 +18,7 @@ export function createStore() {
 	/** @type {Hear[]} */
 	const listeners = [];
 
-	/** @param {State | undefined} next @param {string | null} [run] */
+	/** @type {Become} */
 	function become(next, run = null) {
 		if (!next) return;
 		const before = store.state;

@@ -9,7 +9,7 @@ export const LANGUAGES = ["en", "zh_CN"];
 /** By the name of their file. @type {Map<string, Record<string, string>>} */
 const tables = new Map();
 
-/** Fetch the icons and the texts of a language and of the one that stands in for it. @param {string} language */
+/** @type {LoadTexts} */
 export async function loadTexts(language) {
 	const codes = LANGUAGES.filter((code) => [language, LANGUAGES[0]].includes(code));
 	const names = ["icons", ...codes.map((code) => `strings/${code}`)];
@@ -21,7 +21,7 @@ export async function loadTexts(language) {
 	await Promise.all(fetched);
 }
 
-/** @param {string} language @param {Record<string, string>} table */
+/** @type {AddTexts} */
 export const addTexts = (language, table) => tables.set(`strings/${language}`, table);
 
 /** @param {string} name */

@@ -338,6 +338,7 @@ type Warnings = {
 	tokens(text: string): string;
 };
 type CreateField = (context: Context, options: FieldOptions) => Field;
+/** A field that is a list: a row of inputs for each record, and one more to add to them. */
 type CreateListField = (context: Context, options: ListOptions) => ListField;
 type CreateNotice = (context: Context, restart: () => void) => Notice;
 /** A panel in place of the present one, if the user agrees. Any change of the panel withdraws it. */
@@ -345,6 +346,8 @@ type CreateProposal = (context: Context, ended: (how: string) => void) => Propos
 
 // backdrop.mjs
 
+/** Whether a picture comes from here: from the host, or from what the page itself holds. */
+type IsOurs = (url: string) => boolean;
 type Wish = { kind: string; opacity: number };
 type Labeled = (name: string, input: Element, ...parts: Node[]) => HTMLElement;
 
@@ -358,6 +361,16 @@ type DrawElement = (element: PanelElement, index: number, isChosen: boolean, vie
 
 // commands.mjs
 
+/** Another panel in place of this one. */
+type ReplacePanel = (panel: Panel) => Command;
+/** Select one more, or one less. */
+type ToggleSelected = (id: string) => Command;
+/** Select these, in the panel's order. */
+type Select = OfIds;
+/** A box shifted right and down, or left and up where there is no room. */
+type Besides = (box: Box) => Box;
+/** The chosen elements that are seen and open: those that handles are drawn around. */
+type Grasped = (state: State) => readonly PanelElement[];
 type OfIds = (ids: Ids) => Command;
 type IsSame = (a: readonly any[], b: readonly any[]) => boolean;
 type WithState = (state: State, changes: Partial<State>) => State;
@@ -397,6 +410,12 @@ type SetHidden = (ids: Ids, hide: boolean) => Command;
 
 // document.mjs
 
+/** A record of a list with its numbers within their limits. */
+type Bounded = (item: any) => any;
+/** The first fault that is found. */
+type All = (...checks: Check[]) => Check;
+/** Records with a name of at most so many characters. */
+type IsNamed = (most: number, isRight: Is) => Is;
 /** The first of e1, e2, ... that is not taken. */
 type FreshId = (taken: Set<string>) => string;
 type IsObject = (value: any) => value is Record<string, any>;
@@ -422,8 +441,10 @@ type Mend = (
 	check: (name: string, value: any) => Fault | null,
 	tell: Tell,
 ) => void;
+/** The nearest right value, or undefined. */
 type Mended = (value: any, wrong: Fault) => any;
 type Decode = (document: any, tell: Tell) => any;
+/** A frozen copy of a JSON value (its top stays open); what is too deep or would change is a problem. */
 type Kept = (value: any, path: string, depth: number, tell: Tell) => any;
 
 // dom.mjs
@@ -472,14 +493,31 @@ type MakeKeyed = <T extends { node: Element }>(
 
 // editor.mjs
 
+/**
+ * Put an editor into `root`, which must be empty.
+ *
+ * `onChange` is called with the document after edits, once for a drag, never for a `load`. What `load` cannot
+ * show is told, and editing waits until there is something that can be shown; it returns the problems.
+ */
 type CreateEditor = (root: HTMLElement, options?: EditorOptions) => Editor;
 
 // fields.mjs
 
+/** Whether they are right; `typed` tells where they are being typed. */
 type CommitRecords = (changed: readonly any[], typed?: string) => boolean;
 
 // geometry.mjs
 
+type MiddleOf = (b: Box) => [x: number, y: number];
+/** The places of a box that snap while it moves. */
+type SnapPlaces = (b: Box) => Lines;
+/** The lines between so many cells. */
+type CellLines = (cells: number) => number[];
+type SizeOf = (b: Box, axis: Axis) => number;
+/** Edges and center line. */
+type Places = (b: Box, axis: Axis) => number[];
+/** The low and the high edge along an axis. */
+type EdgesOf = (b: Box, axis: Axis) => [low: number, high: number];
 /** The area that two boxes share. */
 type Overlap = (a: Box, b: Box) => number;
 /** A box of this size where it covers least of the others, nearest to the middle. */
@@ -527,6 +565,7 @@ type Nearest = (
 	tolerance: number,
 ) => { shift: number; at: number } | null;
 type Snapped = { dx: number; dy: number; guides: Guide[] };
+/** Snap places on both axes: what to add to them, and the guides to show. */
 type Snap = (from: Lines, lines: Lines, tolerance: Record<Axis, number>) => Snapped;
 /** The boxes with one edge (or center line) brought to that of their common bounds. */
 type Aligned = (boxes: readonly Box[], edge: Edge) => Box[];
@@ -535,17 +574,36 @@ type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
 
 // gestures.mjs
 
+type At = (event: MouseEvent) => [px: number, py: number];
+/** What a press at this place begins. */
+type Choose = (event: PointerEvent, begun: Gesture) => void;
+/** Snap places to everything but `ids`. */
 type SnapTo = (gesture: Gesture, places: Lines, ids: Ids) => Snapped;
+/** One of two fingers moves from `old`. */
 type Pinch = (pointer: number, px: number, py: number, old: [number, number]) => void;
 
 // host.mjs
 
+type FindAll = (selector: string) => any[];
+/** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
+type Bind = (tab: string, place: HTMLElement) => { look(): void; isThere(): boolean; destroy(): void };
+/** The first picture of the tab's gallery, or the first that is no sheet of several. */
+type ResultOf = (aspect: number) => string | undefined;
+/** Say it where nothing is said yet. */
+type Fill = (name: string, said: string | null) => void;
+/** What a selector finds in the page; as if it were any field. */
 type HostFind = (selector: string) => HTMLInputElement | null;
+/** The pictures that are there, apart from those of what is being drawn. */
 type Pictures = (selector: string) => HTMLImageElement[];
+/** Type a text into a field, if it is there. */
 type Type = (field: HTMLInputElement | null, text: string) => void;
 
 // inspector.mjs
 
+type InUnit = (value: number, axis: Axis) => number;
+/** How many of the shown unit the canvas has along an axis. */
+type Scale = (axis: Axis) => number;
+/** The place or the size of a box along an axis. */
 type Along = (box: Box, axis: Axis, isSize: boolean) => number;
 type MakeFields = (
 	names: string[],
@@ -554,7 +612,15 @@ type MakeFields = (
 
 // keypoints.mjs
 
+type SetPoints = (points: readonly Point[], run: string) => boolean;
+/** Of no name: the first of a body that is missing. */
+type FreshPoint = (name: string, x: number, y: number) => Point;
+/** The points of a body by their place in `BODY`. */
+type BodyOf = (element: PanelElement) => (Point | undefined)[];
+type PointsOf = (element: PanelElement) => Point[];
+/** The points of an element as nodes; `isOpen` ones have names and can be gripped. */
 type PointNodes = (element: PanelElement, page: Rect, isOpen: boolean) => SVGElement[];
+/** Bodies as OpenPose writes them, in pixels: one person for each element that has any. */
 type Pose = (elements: readonly PanelElement[], width: number, height: number) => Json;
 
 // pictures.mjs
@@ -576,12 +642,19 @@ type Say = (key: string, lines?: string[], ...args: (string | number)[]) => void
 
 // proposal.mjs
 
+/** What becomes of a box, and the key of what to call it. */
+type Way = (a: Box, b: Box) => [key: string, how: string];
+/** A value in a sentence, whose direction it leaves alone. */
+type ShownValue = (value: any) => string;
+/** Whether these are alike, in the members that count. */
 type Same = (a: any, b: any, names?: string[]) => boolean;
 /** What turns a panel into another one: marks for the canvas, and words. */
 type Differences = (before: Panel, after: Panel, t: Texts) => { marks: Mark[]; words: string[] };
 
 // service.mjs
 
+type Posted = (body: BodyInit, type?: string) => RequestInit;
+type AskUrl = (url: string, init: RequestInit, type?: string) => Promise<Response>;
 /** A function that takes server-sent events piece by piece and calls `on` for each event. */
 type EventParser = (on: (event: string, data: string) => void) => (piece: string) => void;
 /** The server's problems in words. */
@@ -596,10 +669,14 @@ type CreateService = (base: string) => Service;
 
 // store.mjs
 
+type Become = (next: State | undefined, run?: string | null) => void;
 type Hear = (state: State, before: State) => void;
 
 // strings.mjs
 
+type AddTexts = (language: string, table: Record<string, string>) => unknown;
+/** Fetch the icons and the texts of a language and of the one that stands in for it. */
+type LoadTexts = (language: string) => Promise<void>;
 /** The text of `key` in a language (in the first one if it has none), with its places filled. */
 type TextOf = (language: string, key: string, ...args: (string | number)[]) => string;
 
@@ -622,5 +699,24 @@ type WarningsOf = (
 
 // keyboard.mjs
 
+type Nudge = (way: number[], isResized: boolean) => void;
+type Act = (event: KeyboardEvent, action?: () => unknown) => void;
 /** How far a key moves, if it is an arrow. */
 type ArrowOf = (event: KeyboardEvent) => number[] | undefined;
+
+// files.mjs
+
+/** A kept panel; renaming and deleting ask in its place. */
+type KeptRow = (service: Service, name: string) => Node;
+/** The field to keep the panel by a name; one that is taken is asked about. */
+type Keeper = (service: Service) => Node;
+/** What the server keeps, and the formats that it writes. */
+type AskKept = (service: Service) => Promise<void>;
+/** A field for a name; Enter does `enter`. */
+type Entry = (enter: () => void, value?: string) => HTMLInputElement;
+/** A button to save the panel as a file. */
+type Saver = (label: string, end: string, make: () => any) => Node;
+/** Show a panel of the server's, or one alone, as one step. */
+type Take = (answer: Json) => void;
+/** Do it, or say why not. */
+type Attempt = (action: () => Promise<unknown>) => void;
