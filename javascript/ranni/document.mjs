@@ -49,7 +49,7 @@ const isNumber = (low, high) => (value) => typeof value === "number" && value >=
 /** @type {IsWithin} */
 const isWhole = (low, high) => (value) => Number.isInteger(value) && value >= low && value <= high;
 
-/** @type {(isRight: Is) => Is} */
+/** @type {IsListOf} */
 const isListOf = (isRight) => (value) => Array.isArray(value) && value.every((item) => isRight(item));
 
 /** @type {IsNamed} */
@@ -83,10 +83,10 @@ const all =
 		return null;
 	};
 
-/** @type {(check: Check) => Check} */
+/** @type {Optional} */
 const optional = (check) => (value) => (value === null ? null : check(value));
 
-/** @type {(low: number, high: number) => Check} */
+/** @type {Limited} */
 const number = (low, high) => must("number", isNumber(low, high), low, high);
 
 const text = all(
@@ -95,44 +95,41 @@ const text = all(
 	must("unicode", (value) => value.search(HALF) < 0),
 );
 
-/** Maps, since a document may have a field named `__proto__`. @type {Map<string, Check>} */
-const ELEMENT_CHECKS = new Map(
-	Object.entries({
-		description: all(
-			text,
-			must("description", (value) => value.trim()),
-		),
-		negative: text,
-		colors: all(
-			must(
-				"colors",
-				isListOf((c) => typeof c === "string" && /^#[0-9a-f]{6}$/.test(c)),
-			),
-			must("many_colors", (value) => value.length <= MAX_COLORS, MAX_COLORS),
-		),
-		keypoints: must(
-			"keypoints",
-			isNamed(64, ({ x, y }) => [x, y].every(isNumber(0, 1))),
-		),
-		lora: must(
-			"lora",
-			isNamed(256, ({ weight = 1 }) => isNumber(-10, 10)(weight)),
-		),
-		mask: optional(must("mask", isMask)),
-		weight: number(0, 10),
-		base_ratio: optional(number(0, 1)),
-		start: number(0, 1),
-		end: number(0, 1),
-		seed: optional(must("seed", isWhole(0, MAX_SEED), MAX_SEED)),
-		locked: must("flag", (value) => typeof value === "boolean"),
-	}),
-);
+/** @type {FaultBy} */
+const faultBy = (checks) => (name, value) => (Object.hasOwn(checks, name) ? checks[name](value) : null);
 
-/** @type {Map<string, Check>} */
-const PANEL_CHECKS = new Map(Object.entries({ base: text, negative: text, aspect: number(0.1, 10) }));
+const fieldFault = faultBy({
+	description: all(
+		text,
+		must("description", (value) => value.trim()),
+	),
+	negative: text,
+	colors: all(
+		must(
+			"colors",
+			isListOf((c) => typeof c === "string" && /^#[0-9a-f]{6}$/.test(c)),
+		),
+		must("many_colors", (value) => value.length <= MAX_COLORS, MAX_COLORS),
+	),
+	keypoints: must(
+		"keypoints",
+		isNamed(64, ({ x, y }) => [x, y].every(isNumber(0, 1))),
+	),
+	lora: must(
+		"lora",
+		isNamed(256, ({ weight = 1 }) => isNumber(-10, 10)(weight)),
+	),
+	mask: optional(must("mask", isMask)),
+	weight: number(0, 10),
+	base_ratio: optional(number(0, 1)),
+	start: number(0, 1),
+	end: number(0, 1),
+	seed: optional(must("seed", isWhole(0, MAX_SEED), MAX_SEED)),
+	locked: must("flag", (value) => typeof value === "boolean"),
+});
 
-/** @type {FieldFault} */
-const fieldFault = (name, value) => ELEMENT_CHECKS.get(name)?.(value) ?? null;
+/** What is wrong with a value for a field of a panel, or null. */
+export const panelFault = faultBy({ base: text, negative: text, aspect: number(0.1, 10) });
 
 /** @type {ElementFault} */
 export function elementFault(element, name, value) {
@@ -140,9 +137,6 @@ export function elementFault(element, name, value) {
 		name === "start" ? value < fieldOf(element, "end") : name !== "end" || value > fieldOf(element, "start");
 	return fieldFault(name, value) ?? (isSpan ? null : { code: "span", args: [] });
 }
-
-/** What is wrong with a value for a field of a panel, or null. @type {FieldFault} */
-export const panelFault = (name, value) => PANEL_CHECKS.get(name)?.(value) ?? null;
 
 /** @type {FieldOf} */
 export const fieldOf = (element, name) => element[name] ?? DEFAULTS[name] ?? null;
@@ -175,7 +169,7 @@ export function read(document) {
 	return { panel: freeze({ ...members, version: 1, elements }), problems };
 }
 
-/** @type {(value: any, tell: Tell) => readonly PanelElement[]} */
+/** @type {ReadElements} */
 function readElements(value, tell) {
 	if (!Array.isArray(value)) {
 		tell("dropped", "elements");
@@ -263,14 +257,12 @@ function mended(value, { code, args }) {
 	return freeze(value.map(bounded).filter((item) => !fieldFault(code, [item])));
 }
 
+const LIMITS = { weight: [-10, 10], x: [0, 1], y: [0, 1] };
+
 /** @type {Bounded} */
 function bounded(item) {
 	const copy = { ...item };
-	for (const [name, low, high] of /** @type {const} */ ([
-		["weight", -10, 10],
-		["x", 0, 1],
-		["y", 0, 1],
-	]))
+	for (const [name, [low, high]] of Object.entries(LIMITS))
 		if (typeof copy[name] === "number") copy[name] = clamp(copy[name], low, high);
 	return freeze(copy);
 }

@@ -98,7 +98,6 @@ export function keyed(parent, make) {
 	const all = new Map();
 	return {
 		get: (id) => all.get(id),
-		/** Have these nodes and no others; those that are in their place are left alone. */
 		arrange(ids) {
 			const [wanted, focused] = [new Set(ids), document.activeElement];
 			for (const [id, { node }] of all) {

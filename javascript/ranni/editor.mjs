@@ -44,58 +44,58 @@ export function createEditor(place, given = {}) {
 	/** For the list and the fields, and for the texts. */
 	const [isOtherSelection, isOtherLanguage] = [watch(), watch()];
 	const root = html("div.editor", { role: "group", "data-label": "editor", focusout: flush });
+	/** @type {Partial<Context>} */
+	const shared = {
+		root,
+		store,
+		viewport,
+		options: { snap: true, grid: false, cells: GRID_CELLS },
+		gone: end.signal,
+		language,
+		size: null,
+		get aspect() {
+			const { size } = context;
+			return clamp(rounded(size ? size[0] / size[1] : (store.panel.aspect ?? 1)), 0.1, 10);
+		},
+		get isBusy() {
+			return context.gestures.isBusy;
+		},
+		t: (key, ...args) => text(context.language, key, ...args),
+		service,
+		prompt,
+		planner,
+		told,
+		value,
+		/** Its elements have nothing to do with those that are selected or hidden. */
+		replace(panel) {
+			context.gestures.cancel();
+			store.apply((state) =>
+				replacePanel(panel)(state) === state ? state : Object.freeze({ ...START, panel }),
+			);
+			flush();
+		},
+		redraw,
+		flush,
+		describe: () => inspector.describe(),
+		keepFocus() {
+			const { activeElement } = document;
+			const { node, focused } = context.canvas;
+			const isElsewhere = focused === null && activeElement !== node;
+			if (!isElsewhere || !root.contains(activeElement)) context.canvas.focus(store.selection);
+		},
+		zoom(factor) {
+			const { width, height } = context.canvas.node.getBoundingClientRect();
+			if (factor) viewport.zoomAbout(width / 2, height / 2, factor);
+			else viewport.reset();
+			redraw();
+		},
+		tell(problems, about) {
+			notice.show(problems, about);
+			body.inert = about === "unreadable";
+		},
+	};
 	/** Its parts come one after the other, each after those that it needs. */
-	const context = /** @type {Context} */ (
-		/** @type {Partial<Context>} */ ({
-			root,
-			store,
-			viewport,
-			options: { snap: true, grid: false, cells: GRID_CELLS },
-			gone: end.signal,
-			language,
-			size: null,
-			get aspect() {
-				const { size } = context;
-				return clamp(rounded(size ? size[0] / size[1] : (store.panel.aspect ?? 1)), 0.1, 10);
-			},
-			get isBusy() {
-				return context.gestures.isBusy;
-			},
-			t: (key, ...args) => text(context.language, key, ...args),
-			service,
-			prompt,
-			planner,
-			told,
-			value,
-			/** Its elements have nothing to do with those that are selected or hidden. */
-			replace(panel) {
-				context.gestures.cancel();
-				store.apply((state) =>
-					replacePanel(panel)(state) === state ? state : Object.freeze({ ...START, panel }),
-				);
-				flush();
-			},
-			redraw,
-			flush,
-			describe: () => inspector.describe(),
-			keepFocus() {
-				const { activeElement } = document;
-				const { node, focused } = context.canvas;
-				const isElsewhere = focused === null && activeElement !== node;
-				if (!isElsewhere || !root.contains(activeElement)) context.canvas.focus(store.selection);
-			},
-			zoom(factor) {
-				const { width, height } = context.canvas.node.getBoundingClientRect();
-				if (factor) viewport.zoomAbout(width / 2, height / 2, factor);
-				else viewport.reset();
-				redraw();
-			},
-			tell(problems, about) {
-				notice.show(problems, about);
-				body.inert = about === "unreadable";
-			},
-		})
-	);
+	const context = /** @type {Context} */ (shared);
 	context.warnings = createWarnings(context);
 	const canvas = (context.canvas = createCanvas(context));
 	const backdrop = createBackdrop(context);

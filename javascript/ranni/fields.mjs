@@ -117,7 +117,6 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 		return !wrong;
 	}
 
-	/** What is typed to be added, which is then gone. */
 	function take() {
 		const text = adder.value.trim();
 		adder.value = "";

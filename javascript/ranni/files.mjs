@@ -130,10 +130,14 @@ export function createFiles(context) {
 	/** @type {Entry} */
 	function entry(enter, value = "") {
 		const name = t("name");
-		const keydown = (/** @type {KeyboardEvent} */ { key, isComposing }) =>
-			key === "Enter" && !isComposing && enter();
-		const asked = { placeholder: name, "aria-label": name, maxlength: 80, dir: "auto" };
-		return html("input", asked, { value, keydown });
+		return html("input", {
+			placeholder: name,
+			"aria-label": name,
+			value,
+			maxlength: 80,
+			dir: "auto",
+			keydown: ({ key, isComposing }) => key === "Enter" && !isComposing && enter(),
+		});
 	}
 
 	/** @type {Keeper} */
@@ -177,8 +181,8 @@ export function createFiles(context) {
 			nodes[0].focus();
 		};
 		const act = (/** @type {Promise<any>} */ done) => attempt(() => done.then(() => list(service)));
-		const small = (/** @type {string} */ what, /** @type {Listener} */ click) =>
-			tool(what, click, { title: t(what), "aria-label": `${t(what)}: ${name}` });
+		/** @type {MakeTool} */
+		const small = (what, click) => tool(what, click, { title: t(what), "aria-label": `${t(what)}: ${name}` });
 		const renaming = () => {
 			const enter = () => act(rename({ name, to: to.value.trim() }));
 			const to = entry(enter, name);

@@ -50,7 +50,7 @@ export const handleAt = (handle) =>
 /** @type {CellLines} */
 export const cellLines = (cells) => [...Array(cells).keys()].slice(1).map((n) => n / cells);
 
-/** The box between two corners, cut to the canvas and at least `least` wide and high. @type {Between<Box>} */
+/** @type {Between} */
 export function between(ax, ay, bx, by, least = LEAST) {
 	const side = (/** @type {number} */ a, /** @type {number} */ b) => {
 		const low = clamp(Math.min(a, b), 0, 1 - least);
@@ -78,7 +78,7 @@ export function moved(b, dx, dy) {
 	return box(b.x0 + x, b.y0 + y, b.x1 + x, b.y1 + y);
 }
 
-/** @type {(b: Box, axis: Axis, by: number) => Box} */
+/** @type {MovedAlong} */
 const movedAlong = (b, axis, by) => (axis === "x" ? moved(b, by, 0) : moved(b, 0, by));
 
 /** @type {Followed} */
@@ -122,7 +122,7 @@ export function resized(b, handle, x, y, { least = [LEAST, LEAST], keep = false,
 /** @param {Box} a @param {Box} b */
 export const meets = (a, b) => a.x0 <= b.x1 && b.x0 <= a.x1 && a.y0 <= b.y1 && b.y0 <= a.y1;
 
-/** Whether what lies between two places is off the canvas. @type {Between<boolean>} */
+/** @type {AreOutside} */
 export const areOutside = (ax, ay, bx, by) =>
 	Math.max(Math.min(ax, bx), Math.min(ay, by)) > 1 || Math.min(Math.max(ax, bx), Math.max(ay, by)) < 0;
 

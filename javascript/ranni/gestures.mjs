@@ -124,7 +124,7 @@ export function createGestures(context) {
 		return geometry.snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
 	}
 
-	/** @type {Record<Exclude<Gesture["kind"], "pan">, Drag>} */
+	/** @type {Drags} */
 	const drags = {
 		move(begun, x, y) {
 			const { before, run } = begun;

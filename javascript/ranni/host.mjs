@@ -60,7 +60,7 @@ function bind(tab, place) {
 		if (said && !area?.value.trim()) type(area, said);
 	}
 
-	/** @type {(name: string, value: any) => void} */
+	/** @type {HostSet} */
 	function set(name, value) {
 		for (const input of findAll(`#script_${tab}_ranni_${name} input, #${tab}_${name} input`)) {
 			if (input.type === "number" && typeof value === "number") type(input, String(value));
@@ -129,7 +129,7 @@ function bind(tab, place) {
 /** Mount an editor wherever there is a place for one, now and whenever the host makes one. */
 export async function start() {
 	await loadTexts(language());
-	/** @type {Map<string, ReturnType<typeof bind>>} */
+	/** @type {Map<string, Bound>} */
 	const bound = new Map();
 	const mount = () => {
 		for (const tab of TABS) {

@@ -132,7 +132,7 @@ export function createInspector(context) {
 		return Math.round(value * scale(axis) * digits) / digits;
 	}
 
-	/** @type {(side: string, value: number) => Fault | null} */
+	/** @type {FieldFault} */
 	function sideFault(side, value) {
 		const [axis, isSize] = SIDES[side];
 		const most = 1 - along(store.chosen[0].box, axis, !isSize);
@@ -140,20 +140,19 @@ export function createInspector(context) {
 		return value >= limits[0] && value <= limits[1] ? null : { code: "number", args: limits };
 	}
 
-	/** @type {(side: string, value: number) => void} */
+	/** @type {SetSide} */
 	function setSide(side, value) {
 		const [axis, isSize] = SIDES[side];
 		const to = value / scale(axis);
-		/** @type {(box: Box) => Box} */
-		const changed = (box) => {
-			const low = isSize ? box[`${axis}0`] : to;
-			const high = Math.min(1, low + (isSize ? to : sizeOf(box, axis)));
-			return withSpan(box, axis, low, high);
-		};
-		store.apply(
-			arrange([store.chosen[0].id], (boxes) => boxes.map(changed)),
-			`field ${side}`,
+		const [{ id }] = store.chosen;
+		const command = arrange([id], (boxes) =>
+			boxes.map((box) => {
+				const low = isSize ? box[`${axis}0`] : to;
+				const high = Math.min(1, low + (isSize ? to : sizeOf(box, axis)));
+				return withSpan(box, axis, low, high);
+			}),
 		);
+		store.apply(command, `field ${side}`);
 	}
 
 	function drawSides() {

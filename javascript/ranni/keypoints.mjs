@@ -82,7 +82,7 @@ export function createKeypoints(context) {
 	update(placer, { "data-title": "place_points_how" });
 	field.offer(BODY);
 
-	/** The size of the picture in pixels. @returns {[number, number]} */
+	/** @type {PictureSize} */
 	const size = () => context.size ?? [Math.round(512 * context.aspect), 512];
 
 	/** The points of all elements, on black. */

@@ -21,10 +21,13 @@ export function createList(context) {
 		const tools = Object.entries(actions).map(
 			([key, action]) => /** @type {const} */ ([key, tool(key, () => store.apply(action()), {})]),
 		);
-		const choose = (/** @type {MouseEvent} */ { shiftKey, ctrlKey, metaKey }) =>
-			store.apply(shiftKey || ctrlKey || metaKey ? toggleSelected(id) : select([id]));
 		const swatch = html("span.swatch", SILENT);
-		const name = button("", choose, "name");
+		const name = button(
+			"",
+			({ shiftKey, ctrlKey, metaKey }) =>
+				store.apply(shiftKey || ctrlKey || metaKey ? toggleSelected(id) : select([id])),
+			"name",
+		);
 		const mark = html("span.mark", { role: "img" }, "!");
 		const node = html("li.row", { "data-id": id }, swatch, name, mark, ...tools.map(([, made]) => made));
 		update(name, { dir: "auto" });

@@ -81,7 +81,8 @@ export function createPlanning(context) {
 		const timer = setInterval(() => tick(own), TICK_MS);
 		/** @type {PanelElement[]} */
 		let sketch = [];
-		const hear = (/** @type {string} */ event, /** @type {any} */ value) => {
+		/** @type {HearEvent} */
+		const hear = (event, value) => {
 			const [element] = event === "element" ? (read({ elements: [value] }).panel?.elements ?? []) : [];
 			if (!element || signal.aborted) return;
 			sketch = [...sketch.filter((e) => e.id !== element.id), element];

@@ -49,8 +49,8 @@ async function ask(url, init, type = "application/json") {
 	const { status } = answer;
 	// Whoever asks for a login may do so with a page that is sent as if all were well.
 	if (answer.ok && answer.headers.get("Content-Type")?.startsWith(type)) return answer;
-	if (status === 401 || status === 403) throw new ServiceError("login", "", status);
-	if (status === 409) throw new ServiceError("taken", "", status);
+	const known = { 401: "login", 403: "login", 409: "taken" }[status];
+	if (known) throw new ServiceError(known, "", status);
 	const { error, problems = [] } = await answer.json().catch(() => ({}));
 	if (typeof error !== "string") throw new ServiceError("answer", status, status);
 	throw new ServiceError("server", [error, ...wordsOf(problems.slice(0, 3))].join("; "), status);

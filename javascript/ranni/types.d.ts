@@ -410,6 +410,11 @@ type SetHidden = (ids: Ids, hide: boolean) => Command;
 
 // document.mjs
 
+type IsListOf = (isRight: Is) => Is;
+type Optional = (check: Check) => Check;
+type Limited = (low: number, high: number) => Check;
+type FaultBy = (checks: Record<string, Check>) => FieldFault;
+type ReadElements = (value: any, tell: Tell) => readonly PanelElement[];
 /** A record of a list with its numbers within their limits. */
 type Bounded = (item: any) => any;
 /** The first fault that is found. */
@@ -527,7 +532,11 @@ type HandleAt = (handle: Handle) => number[];
 type Clamp = (value: number, low: number, high: number) => number;
 /** The box with other edges along an axis. */
 type WithSpan = (b: Box, axis: Axis, low: number, high: number) => Box;
-type Between<T> = (ax: number, ay: number, bx: number, by: number, least?: number) => T;
+/** The box between two corners, cut to the canvas and at least `least` wide and high. */
+type Between = (ax: number, ay: number, bx: number, by: number, least?: number) => Box;
+/** Whether what lies between two places is off the canvas. */
+type AreOutside = (ax: number, ay: number, bx: number, by: number) => boolean;
+type MovedAlong = (b: Box, axis: Axis, by: number) => Box;
 /** The smallest box around all of `boxes` (at least one). */
 type Bounds = (boxes: readonly Box[]) => Box;
 /** A shift cut so that the box stays on the canvas. */
@@ -574,6 +583,7 @@ type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
 
 // gestures.mjs
 
+type Drags = Record<Exclude<Gesture["kind"], "pan">, Drag>;
 type At = (event: MouseEvent) => [px: number, py: number];
 /** What a press at this place begins. */
 type Choose = (event: PointerEvent, begun: Gesture) => void;
@@ -584,9 +594,11 @@ type Pinch = (pointer: number, px: number, py: number, old: [number, number]) =>
 
 // host.mjs
 
+type HostSet = (name: string, value: any) => void;
 type FindAll = (selector: string) => any[];
+type Bound = { look(): void; isThere(): boolean; destroy(): void };
 /** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
-type Bind = (tab: string, place: HTMLElement) => { look(): void; isThere(): boolean; destroy(): void };
+type Bind = (tab: string, place: HTMLElement) => Bound;
 /** The first picture of the tab's gallery, or the first that is no sheet of several. */
 type ResultOf = (aspect: number) => string | undefined;
 /** Say it where nothing is said yet. */
@@ -600,6 +612,7 @@ type Type = (field: HTMLInputElement | null, text: string) => void;
 
 // inspector.mjs
 
+type SetSide = (side: string, value: number) => void;
 type InUnit = (value: number, axis: Axis) => number;
 /** How many of the shown unit the canvas has along an axis. */
 type Scale = (axis: Axis) => number;
@@ -612,6 +625,8 @@ type MakeFields = (
 
 // keypoints.mjs
 
+/** The size of the picture in pixels. */
+type PictureSize = () => [width: number, height: number];
 type SetPoints = (points: readonly Point[], run: string) => boolean;
 /** Of no name: the first of a body that is missing. */
 type FreshPoint = (name: string, x: number, y: number) => Point;
@@ -663,7 +678,8 @@ type WordsOf = (problems: any[]) => string[];
 type BaseOf = (moduleUrl: string) => string;
 type Get = (route: string, init?: RequestInit) => Promise<any>;
 /** `on`: hears of `delta` and `element`. */
-type Ask = (request: Json, on: (event: string, value: any) => void, signal: AbortSignal) => Promise<Answer>;
+type HearEvent = (event: string, value: any) => void;
+type Ask = (request: Json, on: HearEvent, signal: AbortSignal) => Promise<Answer>;
 /** What the server at `base` (no slash at its end) can be asked. */
 type CreateService = (base: string) => Service;
 
@@ -682,6 +698,7 @@ type TextOf = (language: string, key: string, ...args: (string | number)[]) => s
 
 // warnings.mjs
 
+type Warn = (code: string, ...args: (string | number)[]) => unknown;
 /** The word that names what is described, without grammar: the last before more is said of it. */
 type MainWord = (text: string) => string;
 /** The tokens of texts, and the room for them. */

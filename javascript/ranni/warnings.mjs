@@ -34,8 +34,8 @@ export function warningsOf(elements, size, said, counts) {
 	for (const [index, { id, box, description }] of elements.entries()) {
 		/** @type {Fault[]} */
 		const faults = [];
-		const warn = (/** @type {string} */ code, /** @type {(string | number)[]} */ ...args) =>
-			faults.push({ code, args });
+		/** @type {Warn} */
+		const warn = (code, ...args) => faults.push({ code, args });
 		const [width, height] = [sizeOf(box, "x"), sizeOf(box, "y")];
 		const px = size ? [Math.round(width * size[0]), Math.round(height * size[1])] : [LEAST_PX];
 		if (Math.min(...px) < least) warn("small", ...px, least);
