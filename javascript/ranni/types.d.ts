@@ -346,32 +346,21 @@ type CreateProposal = (context: Context, ended: (how: string) => void) => Propos
 
 // backdrop.mjs
 
+type Wish = { kind: string; opacity: number };
 /** Whether a picture comes from here: from the host, or from what the page itself holds. */
 type IsOurs = (url: string) => boolean;
-type Wish = { kind: string; opacity: number };
 type Labeled = (name: string, input: Element, ...parts: Node[]) => HTMLElement;
 
 // canvas.mjs
 
-/** The start of a text, on one line. */
-type Shortened = (text: string, most?: number) => string;
 /** The color that stands for the element at `index`, as in `lib_ranni.panel.preview`. */
 type ColorOf = (index: number) => string;
+/** The start of a text, on one line. */
+type Shortened = (text: string, most?: number) => string;
 type DrawElement = (element: PanelElement, index: number, isChosen: boolean, view: any) => void;
 
 // commands.mjs
 
-/** Another panel in place of this one. */
-type ReplacePanel = (panel: Panel) => Command;
-/** Select one more, or one less. */
-type ToggleSelected = (id: string) => Command;
-/** Select these, in the panel's order. */
-type Select = OfIds;
-/** A box shifted right and down, or left and up where there is no room. */
-type Besides = (box: Box) => Box;
-/** The chosen elements that are seen and open: those that handles are drawn around. */
-type Grasped = (state: State) => readonly PanelElement[];
-type OfIds = (ids: Ids) => Command;
 type IsSame = (a: readonly any[], b: readonly any[]) => boolean;
 type WithState = (state: State, changes: Partial<State>) => State;
 /** The panel changed by hand: its prompt no longer describes it. */
@@ -381,11 +370,20 @@ type WithField = (element: PanelElement, name: string, value: any) => PanelEleme
 /** The element in another box; its keypoints follow, a mask no longer fits and goes. */
 type Placed = (element: PanelElement, to: Box) => PanelElement;
 type OpenElements = (state: State, ids: Ids) => readonly PanelElement[];
+/** The chosen elements that are seen and open: those that handles are drawn around. */
+type Grasped = (state: State) => readonly PanelElement[];
+type OfIds = (ids: Ids) => Command;
+/** Select these, in the panel's order. */
+type Select = OfIds;
+/** Select one more, or one less. */
+type ToggleSelected = (id: string) => Command;
 /**
  * Put elements, each with a description and a box, in front (with ids of their own, open, copies a little
  * aside) and select them.
  */
 type Insert = (items: readonly Readonly<Record<string, any>>[]) => Command;
+/** A box shifted right and down, or left and up where there is no room. */
+type Besides = (box: Box) => Box;
 /** A new element in front, where there is most room unless a box says where. */
 type Add = (description: string, box?: Box) => Command;
 /** Put elements into these boxes. */
@@ -407,36 +405,36 @@ type SetPanelField = (name: string, value: any) => Command;
 type Reorder = (ids: Ids, to: "front" | "back" | "forward" | "backward") => Command;
 /** Show or hide on the canvas; hidden elements stay in the panel. */
 type SetHidden = (ids: Ids, hide: boolean) => Command;
+/** Another panel in place of this one. */
+type ReplacePanel = (panel: Panel) => Command;
 
 // document.mjs
 
-type IsListOf = (isRight: Is) => Is;
-type Optional = (check: Check) => Check;
-type Limited = (low: number, high: number) => Check;
-type FaultBy = (checks: Record<string, Check>) => FieldFault;
-type ReadElements = (value: any, tell: Tell) => readonly PanelElement[];
-/** A record of a list with its numbers within their limits. */
-type Bounded = (item: any) => any;
-/** The first fault that is found. */
-type All = (...checks: Check[]) => Check;
-/** Records with a name of at most so many characters. */
-type IsNamed = (most: number, isRight: Is) => Is;
-/** The first of e1, e2, ... that is not taken. */
-type FreshId = (taken: Set<string>) => string;
 type IsObject = (value: any) => value is Record<string, any>;
 type IsText = (value: any, most: number) => boolean;
 type IsWithin = (low: number, high: number) => Is;
+type IsListOf = (isRight: Is) => Is;
+/** Records with a name of at most so many characters. */
+type IsNamed = (most: number, isRight: Is) => Is;
 type Must = (code: string, isRight: Is, ...args: (string | number)[]) => Check;
+/** The first fault that is found. */
+type All = (...checks: Check[]) => Check;
+type Optional = (check: Check) => Check;
+type Limited = (low: number, high: number) => Check;
 type FieldFault = (name: string, value: any) => Fault | null;
-/** A field's value, or what its absence stands for. */
-type FieldOf = (element: Readonly<Record<string, any>>, name: string) => any;
+type FaultBy = (checks: Record<string, Check>) => FieldFault;
 /** What is wrong with a value for a field of this element, or null. */
 type ElementFault = (element: Readonly<Record<string, any>>, name: string, value: any) => Fault | null;
+/** A field's value, or what its absence stands for. */
+type FieldOf = (element: Readonly<Record<string, any>>, name: string) => any;
+/** The first of e1, e2, ... that is not taken. */
+type FreshId = (taken: Set<string>) => string;
 /**
  * Read JSON text, or what JSON text decodes to; never throws. Whatever is not kept as it is becomes a
  * problem. `panel` is null where there is nothing that could be shown.
  */
 type Read = (document: any) => { panel: Panel | null; problems: Problem[] };
+type ReadElements = (value: any, tell: Tell) => readonly PanelElement[];
 type ReadElement = (item: any, path: string, tell: Tell) => any;
 type ReadBox = (value: any, path: string, tell: Tell) => Box | null;
 /** Mend the fields of a record, in place; what cannot be mended goes. */
@@ -448,20 +446,14 @@ type Mend = (
 ) => void;
 /** The nearest right value, or undefined. */
 type Mended = (value: any, wrong: Fault) => any;
+/** A record of a list with its numbers within their limits. */
+type Bounded = (item: any) => any;
 type Decode = (document: any, tell: Tell) => any;
 /** A frozen copy of a JSON value (its top stays open); what is too deep or would change is a problem. */
 type Kept = (value: any, path: string, depth: number, tell: Tell) => any;
 
 // dom.mjs
 
-/** A function that says whether what it is given differs from the last time. */
-type Watch = () => IsNew;
-/** Nobody else hears of an event. */
-type Consume = (event: Event) => void;
-/** Whether keys and the clipboard belong to this node itself. */
-type IsField = (node: EventTarget | null) => boolean;
-/** Attributes of what has no text of its own. */
-type Named = (name: string) => { title: string; "aria-label": string };
 type Part = Attributes | Child;
 type Filled = (tag: string, parts: Part[], make: (name: string) => Element) => any;
 type Make<Map> = <K extends keyof Map & string>(tag: K | `${K}.${string}`, ...parts: Part[]) => Map[K];
@@ -477,6 +469,8 @@ type MakeSvg = Make<SVGElementTagNameMap>;
 type MakeButton = (key: string, click: Listener, kind?: string) => HTMLButtonElement;
 /** A button with an icon, named by the text of the same key unless its attributes name it. */
 type MakeTool = (name: string, click: Listener, attributes?: Attributes) => HTMLButtonElement;
+/** Attributes of what has no text of its own. */
+type Named = (name: string) => { title: string; "aria-label": string };
 /** Set attributes where they differ; null, undefined and false remove one. */
 type Update = (node: Element, attributes: Attributes) => void;
 type SetClass = (node: Element, name: string, isSet: boolean) => boolean;
@@ -486,6 +480,12 @@ type SetText = (node: Node, text: string) => void;
 type SetLines = (list: Element, lines: readonly string[]) => void;
 /** Give a node and those in it their texts. */
 type Translate = (root: Element, t: Texts) => void;
+/** Whether keys and the clipboard belong to this node itself. */
+type IsField = (node: EventTarget | null) => boolean;
+/** Nobody else hears of an event. */
+type Consume = (event: Event) => void;
+/** A function that says whether what it is given differs from the last time. */
+type Watch = () => IsNew;
 /** Nodes of things that have ids, in the order of the things. */
 type MakeKeyed = <T extends { node: Element }>(
 	parent: Element,
@@ -511,38 +511,47 @@ type CreateEditor = (root: HTMLElement, options?: EditorOptions) => Editor;
 /** Whether they are right; `typed` tells where they are being typed. */
 type CommitRecords = (changed: readonly any[], typed?: string) => boolean;
 
+// files.mjs
+
+/** Do it, or say why not. */
+type Attempt = (action: () => Promise<unknown>) => void;
+/** Show a panel of the server's, or one alone, as one step. */
+type Take = (answer: Json) => void;
+/** A button to save the panel as a file. */
+type Saver = (label: string, end: string, make: () => any) => Node;
+/** What the server keeps, and the formats that it writes. */
+type AskKept = (service: Service) => Promise<void>;
+/** A field for a name; Enter does `enter`. */
+type Entry = (enter: () => void, value?: string) => HTMLInputElement;
+/** The field to keep the panel by a name; one that is taken is asked about. */
+type Keeper = (service: Service) => Node;
+/** A kept panel; renaming and deleting ask in its place. */
+type KeptRow = (service: Service, name: string) => Node;
+
 // geometry.mjs
 
-type MiddleOf = (b: Box) => [x: number, y: number];
-/** The places of a box that snap while it moves. */
-type SnapPlaces = (b: Box) => Lines;
-/** The lines between so many cells. */
-type CellLines = (cells: number) => number[];
-type SizeOf = (b: Box, axis: Axis) => number;
-/** Edges and center line. */
-type Places = (b: Box, axis: Axis) => number[];
+type Clamp = (value: number, low: number, high: number) => number;
 /** The low and the high edge along an axis. */
 type EdgesOf = (b: Box, axis: Axis) => [low: number, high: number];
-/** The area that two boxes share. */
-type Overlap = (a: Box, b: Box) => number;
-/** A box of this size where it covers least of the others, nearest to the middle. */
-type FreeBox = (others: readonly Box[], size?: number, steps?: number) => Box;
-/** Where a handle is on a box: 0 at its low edges, 1 at its high ones. */
-type HandleAt = (handle: Handle) => number[];
-type Clamp = (value: number, low: number, high: number) => number;
+type SizeOf = (b: Box, axis: Axis) => number;
+type MiddleOf = (b: Box) => [x: number, y: number];
+/** Edges and center line. */
+type Places = (b: Box, axis: Axis) => number[];
 /** The box with other edges along an axis. */
 type WithSpan = (b: Box, axis: Axis, low: number, high: number) => Box;
+/** Where a handle is on a box: 0 at its low edges, 1 at its high ones. */
+type HandleAt = (handle: Handle) => number[];
+/** The lines between so many cells. */
+type CellLines = (cells: number) => number[];
 /** The box between two corners, cut to the canvas and at least `least` wide and high. */
 type Between = (ax: number, ay: number, bx: number, by: number, least?: number) => Box;
-/** Whether what lies between two places is off the canvas. */
-type AreOutside = (ax: number, ay: number, bx: number, by: number) => boolean;
-type MovedAlong = (b: Box, axis: Axis, by: number) => Box;
 /** The smallest box around all of `boxes` (at least one). */
 type Bounds = (boxes: readonly Box[]) => Box;
 /** A shift cut so that the box stays on the canvas. */
 type AllowedShift = (b: Box, dx: number, dy: number) => [number, number];
 /** The box shifted as far as the canvas allows; its size stays. */
 type Moved = (b: Box, dx: number, dy: number) => Box;
+type MovedAlong = (b: Box, axis: Axis, by: number) => Box;
 /** The place in `to` that (x, y) has in `from`. */
 type Followed = (x: number, y: number, from: Box, to: Box) => [number, number];
 /** The box as part of what was `from` and becomes `to`. */
@@ -558,6 +567,8 @@ type Resized = (
 	y: number,
 	how?: { least?: readonly number[]; keep?: boolean; center?: boolean },
 ) => Box;
+/** Whether what lies between two places is off the canvas. */
+type AreOutside = (ax: number, ay: number, bx: number, by: number) => boolean;
 /** Which of the items, which run from back to front, are at (x, y); front first. */
 type Hits = <T extends { box: Box }>(items: readonly T[], x: number, y: number) => T[];
 /**
@@ -576,79 +587,92 @@ type Nearest = (
 type Snapped = { dx: number; dy: number; guides: Guide[] };
 /** Snap places on both axes: what to add to them, and the guides to show. */
 type Snap = (from: Lines, lines: Lines, tolerance: Record<Axis, number>) => Snapped;
+/** The places of a box that snap while it moves. */
+type SnapPlaces = (b: Box) => Lines;
 /** The boxes with one edge (or center line) brought to that of their common bounds. */
 type Aligned = (boxes: readonly Box[], edge: Edge) => Box[];
 /** The boxes with equal gaps along an axis; the outermost two stay, and fewer than three. */
 type Distributed = (boxes: readonly Box[], axis: Axis) => Box[];
+/** A box of this size where it covers least of the others, nearest to the middle. */
+type FreeBox = (others: readonly Box[], size?: number, steps?: number) => Box;
+/** The area that two boxes share. */
+type Overlap = (a: Box, b: Box) => number;
 
 // gestures.mjs
 
-type Drags = Record<Exclude<Gesture["kind"], "pan">, Drag>;
 type At = (event: MouseEvent) => [px: number, py: number];
 /** What a press at this place begins. */
 type Choose = (event: PointerEvent, begun: Gesture) => void;
 /** Snap places to everything but `ids`. */
 type SnapTo = (gesture: Gesture, places: Lines, ids: Ids) => Snapped;
+type Drags = Record<Exclude<Gesture["kind"], "pan">, Drag>;
 /** One of two fingers moves from `old`. */
 type Pinch = (pointer: number, px: number, py: number, old: [number, number]) => void;
 
 // host.mjs
 
-type HostSet = (name: string, value: any) => void;
-type FindAll = (selector: string) => any[];
-type Bound = { look(): void; isThere(): boolean; destroy(): void };
-/** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
-type Bind = (tab: string, place: HTMLElement) => Bound;
-/** The first picture of the tab's gallery, or the first that is no sheet of several. */
-type ResultOf = (aspect: number) => string | undefined;
-/** Say it where nothing is said yet. */
-type Fill = (name: string, said: string | null) => void;
 /** What a selector finds in the page; as if it were any field. */
 type HostFind = (selector: string) => HTMLInputElement | null;
+type FindAll = (selector: string) => any[];
 /** The pictures that are there, apart from those of what is being drawn. */
 type Pictures = (selector: string) => HTMLImageElement[];
 /** Type a text into a field, if it is there. */
 type Type = (field: HTMLInputElement | null, text: string) => void;
+type Bound = { look(): void; isThere(): boolean; destroy(): void };
+/** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
+type Bind = (tab: string, place: HTMLElement) => Bound;
+/** Say it where nothing is said yet. */
+type Fill = (name: string, said: string | null) => void;
+type HostSet = (name: string, value: any) => void;
+/** The first picture of the tab's gallery, or the first that is no sheet of several. */
+type ResultOf = (aspect: number) => string | undefined;
 
 // inspector.mjs
 
-type SetSide = (side: string, value: number) => void;
-type InUnit = (value: number, axis: Axis) => number;
-/** How many of the shown unit the canvas has along an axis. */
-type Scale = (axis: Axis) => number;
 /** The place or the size of a box along an axis. */
 type Along = (box: Box, axis: Axis, isSize: boolean) => number;
 type MakeFields = (
 	names: string[],
 	options: (name: string) => Omit<FieldOptions, "name"> & { name?: string },
 ) => Record<string, Field>;
+/** How many of the shown unit the canvas has along an axis. */
+type Scale = (axis: Axis) => number;
+type InUnit = (value: number, axis: Axis) => number;
+type SetSide = (side: string, value: number) => void;
+
+// keyboard.mjs
+
+/** How far a key moves, if it is an arrow. */
+type ArrowOf = (event: KeyboardEvent) => number[] | undefined;
+type Act = (event: KeyboardEvent, action?: () => unknown) => void;
+type Nudge = (way: number[], isResized: boolean) => void;
 
 // keypoints.mjs
 
-/** The size of the picture in pixels. */
-type PictureSize = () => [width: number, height: number];
-type SetPoints = (points: readonly Point[], run: string) => boolean;
-/** Of no name: the first of a body that is missing. */
-type FreshPoint = (name: string, x: number, y: number) => Point;
+type PointsOf = (element: PanelElement) => Point[];
 /** The points of a body by their place in `BODY`. */
 type BodyOf = (element: PanelElement) => (Point | undefined)[];
-type PointsOf = (element: PanelElement) => Point[];
 /** The points of an element as nodes; `isOpen` ones have names and can be gripped. */
 type PointNodes = (element: PanelElement, page: Rect, isOpen: boolean) => SVGElement[];
 /** Bodies as OpenPose writes them, in pixels: one person for each element that has any. */
 type Pose = (elements: readonly PanelElement[], width: number, height: number) => Json;
+/** The size of the picture in pixels. */
+type PictureSize = () => [width: number, height: number];
+/** Of no name: the first of a body that is missing. */
+type FreshPoint = (name: string, x: number, y: number) => Point;
+type SetPoints = (points: readonly Point[], run: string) => boolean;
 
 // pictures.mjs
 
-/** A picture of a panel, which needs no styles. */
-type DrawPicture = (panel: Panel, aspect: number) => SVGSVGElement;
-/** `#rrggbb` of a color in any of the ways to write one; undefined if it is none. */
-type HexOf = (color: string) => string | undefined;
+type Download = (name: string, content: Blob | string) => void;
 /** A picture as SVG text. */
 type SvgText = (picture: SVGSVGElement) => string;
-type Download = (name: string, content: Blob | string) => void;
 /** A picture, which has a width and a height, as PNG. */
 type Png = (picture: SVGSVGElement) => Promise<Blob>;
+/** `#rrggbb` of a color in any of the ways to write one; undefined if it is none. */
+type HexOf = (color: string) => string | undefined;
+/** A picture of a panel, which needs no styles. */
+type DrawPicture = (panel: Panel, aspect: number) => SVGSVGElement;
 
 // planning.mjs
 
@@ -657,48 +681,47 @@ type Say = (key: string, lines?: string[], ...args: (string | number)[]) => void
 
 // proposal.mjs
 
-/** What becomes of a box, and the key of what to call it. */
-type Way = (a: Box, b: Box) => [key: string, how: string];
-/** A value in a sentence, whose direction it leaves alone. */
-type ShownValue = (value: any) => string;
 /** Whether these are alike, in the members that count. */
 type Same = (a: any, b: any, names?: string[]) => boolean;
+/** A value in a sentence, whose direction it leaves alone. */
+type ShownValue = (value: any) => string;
+/** What becomes of a box, and the key of what to call it. */
+type Way = (a: Box, b: Box) => [key: string, how: string];
 /** What turns a panel into another one: marks for the canvas, and words. */
 type Differences = (before: Panel, after: Panel, t: Texts) => { marks: Mark[]; words: string[] };
 
 // service.mjs
 
-type Posted = (body: BodyInit, type?: string) => RequestInit;
-type AskUrl = (url: string, init: RequestInit, type?: string) => Promise<Response>;
-/** A function that takes server-sent events piece by piece and calls `on` for each event. */
-type EventParser = (on: (event: string, data: string) => void) => (piece: string) => void;
-/** The server's problems in words. */
-type WordsOf = (problems: any[]) => string[];
 /** The root of the host's server, which serves this code below it. */
 type BaseOf = (moduleUrl: string) => string;
+/** The server's problems in words. */
+type WordsOf = (problems: any[]) => string[];
+/** A function that takes server-sent events piece by piece and calls `on` for each event. */
+type EventParser = (on: (event: string, data: string) => void) => (piece: string) => void;
+type AskUrl = (url: string, init: RequestInit, type?: string) => Promise<Response>;
+type Posted = (body: BodyInit, type?: string) => RequestInit;
+/** What the server at `base` (no slash at its end) can be asked. */
+type CreateService = (base: string) => Service;
 type Get = (route: string, init?: RequestInit) => Promise<any>;
 /** `on`: hears of `delta` and `element`. */
 type HearEvent = (event: string, value: any) => void;
 type Ask = (request: Json, on: HearEvent, signal: AbortSignal) => Promise<Answer>;
-/** What the server at `base` (no slash at its end) can be asked. */
-type CreateService = (base: string) => Service;
 
 // store.mjs
 
-type Become = (next: State | undefined, run?: string | null) => void;
 type Hear = (state: State, before: State) => void;
+type Become = (next: State | undefined, run?: string | null) => void;
 
 // strings.mjs
 
-type AddTexts = (language: string, table: Record<string, string>) => unknown;
 /** Fetch the icons and the texts of a language and of the one that stands in for it. */
 type LoadTexts = (language: string) => Promise<void>;
+type AddTexts = (language: string, table: Record<string, string>) => unknown;
 /** The text of `key` in a language (in the first one if it has none), with its places filled. */
 type TextOf = (language: string, key: string, ...args: (string | number)[]) => string;
 
 // warnings.mjs
 
-type Warn = (code: string, ...args: (string | number)[]) => unknown;
 /** The word that names what is described, without grammar: the last before more is said of it. */
 type MainWord = (text: string) => string;
 /** The tokens of texts, and the room for them. */
@@ -713,27 +736,4 @@ type WarningsOf = (
 	said: string,
 	counts: Counts,
 ) => Map<string, Fault[]>;
-
-// keyboard.mjs
-
-type Nudge = (way: number[], isResized: boolean) => void;
-type Act = (event: KeyboardEvent, action?: () => unknown) => void;
-/** How far a key moves, if it is an arrow. */
-type ArrowOf = (event: KeyboardEvent) => number[] | undefined;
-
-// files.mjs
-
-/** A kept panel; renaming and deleting ask in its place. */
-type KeptRow = (service: Service, name: string) => Node;
-/** The field to keep the panel by a name; one that is taken is asked about. */
-type Keeper = (service: Service) => Node;
-/** What the server keeps, and the formats that it writes. */
-type AskKept = (service: Service) => Promise<void>;
-/** A field for a name; Enter does `enter`. */
-type Entry = (enter: () => void, value?: string) => HTMLInputElement;
-/** A button to save the panel as a file. */
-type Saver = (label: string, end: string, make: () => any) => Node;
-/** Show a panel of the server's, or one alone, as one step. */
-type Take = (answer: Json) => void;
-/** Do it, or say why not. */
-type Attempt = (action: () => Promise<unknown>) => void;
+type Warn = (code: string, ...args: (string | number)[]) => unknown;
