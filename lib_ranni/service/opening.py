@@ -42,6 +42,15 @@ Answer = dict[str, Any]
 _MIXING = ("mode", "base_ratio", "feather", "overlap")
 """The fields of the command line's request that are settings of guidance here."""
 
+_CONTROL = {
+    "control": "scale",
+    "control_start": "start",
+    "control_stop": "stop",
+    "postfix": "postfix",
+    "local_mask": "local_mask",
+}
+"""Those of panel control, by what they are called there."""
+
 _ELSE = "choose a picture that was drawn with one, or a file with a layout"
 
 
@@ -114,6 +123,8 @@ def _of_request(document: Answer, format: str) -> Answer | None:
         guidance = {name: document[name] for name in _MIXING if name in document}
         if guidance.get("mode") not in MODES:
             guidance.pop("mode", None)
+        if document.get("control"):
+            guidance["control"] = {own: document[name] for name, own in _CONTROL.items() if name in document}
         given = {"panel": document["panels"], "guidance": guidance}
     elif isinstance(document.get("panel"), (dict, list)):
         given = {"panel": document["panel"], "guidance": guidance}

@@ -17,15 +17,24 @@ from msgspec import Struct
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel import reading
 from lib_ranni.panel.problems import Problem, Problems, below, shown
-from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel
 from lib_ranni.panel.writing import to_document
 
 REQUEST_VERSION: Literal[1] = 1
 MAX_PANELS = 1000
 
-GuidedMode = Literal["attention", "latent"]
-MODES: tuple[GuidedMode, ...] = ("attention", "latent")
+GuidedMode = Literal["attention", "latent", "panel"]
+MODES: tuple[GuidedMode, ...] = ("attention", "latent", "panel")
 OVERLAPS: tuple[Overlap, ...] = ("front", "blend")
+
+MAX_CONTROL = 5.0
+MAX_TIMESTEP = 1000.0
+MAX_FILE_NAME = 200
+USUAL_CONTROL = 0.6
+"""Panel control's scale in mode `panel`, as Ranni has it."""
+
+OWN_CONDITIONER = "from the checkpoint"
+"""What pages call the conditioner of no name."""
 
 _REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner"}
 
@@ -38,6 +47,21 @@ class Hires(Struct, frozen=True, kw_only=True):
     end: float = 1.0
 
 
+class PanelControl(Struct, frozen=True, kw_only=True):
+    """Ranni's panel control: it acts at timesteps t, of 1000, with stop < t <= start.
+
+    A `scale` (0..5) of None is the mode's own. `postfix` is the label of the whole canvas, and in mode
+    `panel` the end of the prompt. `conditioner` is a file's name; empty, the checkpoint's own is meant.
+    """
+
+    scale: float | None = None
+    start: float = MAX_TIMESTEP
+    stop: float = 600.0
+    postfix: str = ""
+    local_mask: bool = True
+    conditioner: str = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
 
@@ -48,6 +72,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     start: float = 0.0
     end: float = 1.0
     hires: Hires = Hires()
+    control: PanelControl = PanelControl()
+
+    @property
+    def control_scale(self) -> float:
+        """Panel control's scale; 0 is off, which it is where only regions were asked for."""
+        if self.control.scale is None:
+            return USUAL_CONTROL if self.mode == "panel" else 0.0
+        return self.control.scale
 
 
 class Planning(Struct, frozen=True, kw_only=True):
@@ -212,6 +244,7 @@ def read_settings(value: Any, problems: Problems) -> Settings:
         start=number("start"),
         end=number("end"),
         hires=_hires(given.get("hires"), problems),
+        control=_control(given.get("control"), problems),
     )
 
 
@@ -224,6 +257,34 @@ def _hires(value: Any, problems: Problems) -> Hires:
         enabled=problems.flag("guidance.hires.enabled", given.get("enabled", True)),
         base_ratio=ratio,
         end=problems.number("guidance.hires.end", given.get("end", 1.0), 0.0, 1.0, 1.0),
+    )
+
+
+def _control(value: Any, problems: Problems) -> PanelControl:
+    given = _object("guidance.control", value, PanelControl, problems)
+    usual = PanelControl()
+
+    def number(name: str, high: float, default: float) -> float:
+        return problems.number(f"guidance.control.{name}", given.get(name, default), 0.0, high, default)
+
+    def text(name: str, most: int) -> str:
+        return problems.text(f"guidance.control.{name}", given.get(name, ""), most)
+
+    start, stop = (number(n, MAX_TIMESTEP, getattr(usual, n)) for n in ("start", "stop"))
+    if stop >= start:
+        problems.add(
+            "guidance.control.stop",
+            f"is {stop:g}, where control starts at {start:g}; timesteps go down, so the start is the larger",
+            "both set to the usual",
+        )
+        start, stop = usual.start, usual.stop
+    return PanelControl(
+        scale=None if given.get("scale") is None else number("scale", MAX_CONTROL, USUAL_CONTROL),
+        start=start,
+        stop=stop,
+        postfix=text("postfix", MAX_TEXT),
+        local_mask=problems.flag("guidance.control.local_mask", given.get("local_mask", usual.local_mask)),
+        conditioner=text("conditioner", MAX_FILE_NAME),
     )
 
 
