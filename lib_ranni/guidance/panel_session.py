@@ -119,7 +119,9 @@ class PanelControlSession(UNetHooks):
 
     def _require_width(self) -> None:
         wanted = self._conditioner.widths.text
-        for width in {len(label) for picture in self._pictures for label in (*picture.labels, picture.canvas)}:
+        for width in {
+            len(label) for picture in self._pictures for label in (*picture.labels, picture.canvas)
+        }:
             if width != wanted:
                 raise GuidanceError(
                     f"the panel conditioner is for texts of width {wanted}, this model's have {width}; use "

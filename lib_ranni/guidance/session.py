@@ -104,4 +104,3 @@ class GuidanceSession(UNetHooks):
             return None
         require_grid(site.grid, x.shape[1])
         return plan
-

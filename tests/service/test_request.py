@@ -80,7 +80,13 @@ def test_defaults_are_not_written() -> None:
             "start": float("0"),
             "end": 1,
             "hires": {"enabled": True, "base_ratio": None, "end": float("1.0")},
-            "control": {"scale": None, "start": 1000, "stop": float("600"), "postfix": "", "local_mask": True},
+            "control": {
+                "scale": None,
+                "start": 1000,
+                "stop": float("600"),
+                "postfix": "",
+                "local_mask": True,
+            },
         }
     }
     assert json.loads(to_json(read(spelled_out).request)) == {"version": 1}
