@@ -26,6 +26,14 @@ def panel(left: str = "a red circle", right: str = "a blue square", **fields: An
     }
 
 
+class Call(NamedTuple):
+    """A call of the UNet: its timestep, its latent's height, and what was added to each row at most."""
+
+    timestep: float
+    height: int
+    added: list[float]
+
+
 class Drawn(NamedTuple):
     """What the host answered to a generation."""
 
@@ -46,6 +54,11 @@ class Drawn(NamedTuple):
         return np.stack(arrays)
 
     @property
+    def residuals(self) -> list[Call]:
+        """Each call of the UNet, where the recorder was asked for residuals."""
+        return [Call(*call) for call in json.loads(_quoted(self.infotexts[0], "Residuals"))]
+
+    @property
     def pixels(self) -> np.ndarray:
         """The first picture, (h, w, 3) as whole numbers."""
         return pixels(self.pictures[0])
@@ -62,11 +75,17 @@ def pixels(picture: Image.Image) -> np.ndarray:
 
 def request_of(infotext: str) -> dict[str, Any] | None:
     """The request in an infotext, as the host's own quoting wrote it."""
-    start = infotext.find('Ranni: "')
+    text = _quoted(infotext, "Ranni")
+    return json.loads(text) if text else None
+
+
+def _quoted(infotext: str, key: str) -> str:
+    """The text that the host quoted under a key; empty where there is none."""
+    start = infotext.find(f'{key}: "')
     if start < 0:
-        return None
-    text, _ = json.JSONDecoder().raw_decode(infotext[start + len("Ranni: ") :])
-    return json.loads(text)
+        return ""
+    text, _ = json.JSONDecoder().raw_decode(infotext[start + len(f"{key}: ") :])
+    return str(text)
 
 
 def encoded(picture: Image.Image) -> str:
