@@ -12,6 +12,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
+# The grid script's arguments after its axes: a legend, lone images too, random seeds and sub-grids not.
+_GRID_OPTIONS = (True, True, False, False, False, False, False, 0, False)
+
 LEFT = {"x0": 0.05, "y0": 0.3, "x1": 0.45, "y1": 0.7}
 RIGHT = {"x0": 0.55, "y0": 0.3, "x1": 0.95, "y1": 0.7}
 
@@ -57,6 +60,13 @@ class Drawn(NamedTuple):
     def residuals(self) -> list[Call]:
         """Each call of the UNet, where the recorder was asked for residuals."""
         return [Call(*call) for call in json.loads(_quoted(self.infotexts[0], "Residuals"))]
+
+    @property
+    def last_alpha(self) -> float:
+        """The noise schedule's last share of the picture, told along with the residuals."""
+        found = re.search(r"Last alpha: ([^,]+)", self.infotexts[0])
+        assert found is not None, "the recorder was not asked for residuals"
+        return float(found[1])
 
     @property
     def pixels(self) -> np.ndarray:
@@ -139,6 +149,18 @@ class Host:
             scripts["Ranni recorder"] = {"args": [recorder]}
         body["alwayson_scripts"] = scripts
         return self.post(f"/sdapi/v1/{kind}", body)
+
+    def grid(self, *axes: tuple[str, Any] | None) -> dict[str, Any]:
+        """The fields of a generation that draw a grid: an axis is its name, and its values or their list."""
+        scripts = self.get("/sdapi/v1/script-info").json()
+        grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
+        labels = grid["args"][0]["choices"]
+        values: list[Any] = []
+        for axis in (*axes, None, None)[:3]:
+            name, given = axis or ("", "")
+            texts = [given, []] if isinstance(given, str) else ["", given]
+            values += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
+        return {"script_name": "x/y/z plot", "script_args": [*values, *_GRID_OPTIONS]}
 
     def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:
         """Like `generation`, and it must succeed."""
