@@ -61,6 +61,16 @@ class PanelControl(Struct, frozen=True, kw_only=True):
     local_mask: bool = True
     conditioner: str = ""
 
+    @property
+    def fault(self) -> str:
+        """Why it would never act, if that is so."""
+        if self.stop < self.start:
+            return ""
+        return (
+            f"is {self.stop:g}, where control starts at {self.start:g}; timesteps go down, so the start is "
+            "the larger"
+        )
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
@@ -270,22 +280,18 @@ def _control(value: Any, problems: Problems) -> PanelControl:
     def text(name: str, most: int) -> str:
         return problems.text(f"guidance.control.{name}", given.get(name, ""), most)
 
-    start, stop = (number(n, MAX_TIMESTEP, getattr(usual, n)) for n in ("start", "stop"))
-    if stop >= start:
-        problems.add(
-            "guidance.control.stop",
-            f"is {stop:g}, where control starts at {start:g}; timesteps go down, so the start is the larger",
-            "both set to the usual",
-        )
-        start, stop = usual.start, usual.stop
-    return PanelControl(
+    control = PanelControl(
         scale=None if given.get("scale") is None else number("scale", MAX_CONTROL, USUAL_CONTROL),
-        start=start,
-        stop=stop,
+        start=number("start", MAX_TIMESTEP, usual.start),
+        stop=number("stop", MAX_TIMESTEP, usual.stop),
         postfix=text("postfix", MAX_TEXT),
         local_mask=problems.flag("guidance.control.local_mask", given.get("local_mask", usual.local_mask)),
         conditioner=text("conditioner", MAX_FILE_NAME),
     )
+    if not control.fault:
+        return control
+    problems.add("guidance.control.stop", control.fault, "start and stop set to the usual")
+    return msgspec.structs.replace(control, start=usual.start, stop=usual.stop)
 
 
 def _planning(value: Any, problems: Problems) -> Planning:

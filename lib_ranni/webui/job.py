@@ -113,7 +113,7 @@ class Job:
         mixing = Mixing(ratio, guidance.feather, guidance.overlap)
         # Panel control alone hears no texts but the prompts.
         heard = [()] * len(panels) if guidance.mode == "panel" else panels
-        self._warn_of_networks(heard)
+        self._warn_of_networks(panels)
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
@@ -158,11 +158,16 @@ class Job:
         if absent := set(networks.missing(loras)):
             self.warn(f"these LoRAs of elements are not there: {', '.join(sorted(absent))}")
         present = {lora.name for lora in loras} - absent
-        if present and self.request.guidance.mode == "attention":
-            self.warn(
-                f"in attention mode LoRAs of elements ({', '.join(sorted(present))}) act on the element's "
-                "text only: on the text encoder, and on keys and values; latent mode uses them whole"
-            )
+        if not present or self.request.guidance.mode == "latent":
+            return
+        told = f"LoRAs of elements ({', '.join(sorted(present))})"
+        if self.request.guidance.mode == "panel":
+            self.warn(f"in mode panel {told} do not act; latent mode uses them whole")
+            return
+        self.warn(
+            f"in attention mode {told} act on the element's text only: on the text encoder, and on keys and "
+            "values; latent mode uses them whole"
+        )
 
 
 def _cause(error: Exception) -> str:

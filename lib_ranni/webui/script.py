@@ -43,7 +43,7 @@ class RanniScript(scripts.Script):
         """Ranni's checkpoint was trained on a noise schedule that the host must be told of early."""
         if jobs.is_nested() and not settings.guides_nested():
             return
-        if noise_schedule.needs_other(p) and not _is_idle(p, args):
+        if not _is_idle(p, args) and noise_schedule.needs_other(p):
             noise_schedule.exchange(p)
 
     def postprocess(self, p: Any, *args: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from modules import scripts
 
+from lib_ranni.errors import InputError
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.service.request import (
@@ -121,12 +122,17 @@ _AXES = (
 
 
 def applied(p: Any, request: Request) -> Request:
-    """The request with the values of the grid's cell that is drawn; planners before what changes panels."""
+    """The request with the values of the grid's cell that is drawn; planners before what changes panels.
+
+    Raises `InputError` for values that do not go together.
+    """
     values = getattr(p, ATTRIBUTE, None) or {}
     order = {"Planner": 0, "Plan seed": 1, "Kept panel": 2}
     for axis in sorted(_AXES, key=lambda axis: order.get(axis.name, 3)):
         if axis.name in values:
             request = axis.change(request, values[axis.name])
+    if fault := request.guidance.control.fault:
+        raise InputError(f"{_PREFIX}Control stop {fault}")
     return request
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,9 @@ from tests.webui.test_passes import (
     PANEL,
     SCALE,
     SIZE,
+    TAGGED,
     Drawing,
+    FakeNetworks,
     asked,
     element,
     latent,
@@ -260,6 +263,17 @@ def test_a_label_is_what_it_says_without_emphasis_and_tags(
     plain = Panel(elements=(element(1, "a green star", 0.2, 0.9),))
     outs = [Drawing(host, controlled("panel", panel, local_mask=False)).run()[0] for panel in (loud, plain)]
     assert torch.equal(*outs)
+
+
+def test_loras_of_elements_are_told_not_to_act_alone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = FakeNetworks()
+    monkeypatch.setitem(sys.modules, "networks", networks)
+    drawing = Drawing(host, controlled("panel", TAGGED, local_mask=False))
+    drawing.run()
+    assert drawing.comments == [
+        "Ranni: in mode panel LoRAs of elements (ink) do not act; latent mode uses them whole"
+    ]
+    assert networks.loads == []
 
 
 @pytest.mark.parametrize("mode", MODES)

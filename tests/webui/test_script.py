@@ -171,6 +171,12 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
     assert axes["[Ranni] Kept panel"].choices() == ["two cups"]
 
 
+def test_a_cell_whose_control_would_stop_before_it_starts_is_told(host: Host) -> None:
+    p = processed({"panel": PANEL}, _ranni_axes={"Control stop": 700.0, "Control start": 700.0})
+    assert "Control stop is 700, where control starts at 700" in p.comments[0]
+    assert p.extra_generation_params == {}
+
+
 @pytest.mark.parametrize(
     ("axis", "value", "complaint"),
     [
