@@ -1,10 +1,12 @@
 """What guidance costs: seconds per denoising step, and memory, over the same step without it.
 
 A UNet of Stable Diffusion 1.5's size with random weights (no download) is asked for single steps, plain
-and guided with 1, 2, 4, 8, 16 regions that tile the canvas. Variants take turns within each round, so
-that a busy machine slows all of them alike; a ratio is the median over rounds of the variant's time over
-the mean of the plain steps before and after it. On a machine that others use too, `--threads 1 --clock
-cpu` counts the time this process was given. The table goes to standard output, progress to standard error.
+and guided with 1, 2, 4, 8, 16 regions that tile the canvas, or held by panel control with as many elements
+(mode `panel`: a conditioner of the release's size, local masks, end tokens closed). Variants take turns
+within each round, so that a busy machine slows all of them alike; a ratio is the median over rounds of the
+variant's time over the mean of the plain steps before and after it. On a machine that others use too,
+`--threads 1 --clock cpu` counts the time this process was given. The table goes to standard output,
+progress to standard error.
 
     python bench/guidance_overhead.py --repeats 7 --base-ratios 0.2 0
 """
@@ -29,7 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from lib_ranni.guidance.guides import Guide, Mode, Row, make_guide  # noqa: E402
+from lib_ranni.guidance.guides import Guide, Row, make_guide  # noqa: E402
+from lib_ranni.guidance.panel_control import PanelConditioner, Widths  # noqa: E402
+from lib_ranni.guidance.panel_session import Control, PanelControlSession, PanelLabels  # noqa: E402
 from lib_ranni.guidance.session import GuidanceSession  # noqa: E402
 from lib_ranni.guidance.texts import PanelTexts, Text  # noqa: E402
 from lib_ranni.guidance.weights import Mixing  # noqa: E402
@@ -44,6 +48,9 @@ TEXT_LENGTH, TEXT_WIDTH, CFG, PROGRESS = 77, 768, 7.5, 0.5
 SMALLEST = 8
 """Side of the least latent that can be halved three times."""
 
+MODES = ("attention", "latent", "panel")
+Session = GuidanceSession | PanelControlSession
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -51,7 +58,7 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 class Variant(NamedTuple):
     """One thing to time; `regions` is 0 for the plain step."""
 
-    mode: Mode
+    mode: str
     regions: int
     base_ratio: float
 
@@ -106,6 +113,22 @@ def make_panel(regions: int, base_ratio: float) -> PanelTexts:
     return PanelTexts(elements, texts, (None,) * regions, text(), text(), Mixing(base_ratio))
 
 
+def make_session(variant: Variant, unet: torch.nn.Module, panel: PanelTexts) -> Session | None:
+    """What hooks the UNet in a variant."""
+    if variant.mode == "attention":
+        return GuidanceSession(unet, [panel])
+    if variant.mode != "panel":
+        return None
+    count = len(panel.elements)
+    columns = tuple(frozenset({2 + 3 * n, 3 + 3 * n}) for n in range(count))
+    vectors = torch.randn(count + 1, TEXT_WIDTH, generator=torch.Generator().manual_seed(count))
+    ends = {panel.base: (60,), panel.base_negative: (30,)}
+    labels = PanelLabels(panel, tuple(vectors[:-1]), vectors[-1], columns, ends)
+    first = next(unet.parameters()).shape[0]
+    conditioner = PanelConditioner(Widths(text=TEXT_WIDTH, out=first)).eval().requires_grad_(False)
+    return PanelControlSession(unet, conditioner, [labels], Control(0.6, 1000, 0))
+
+
 class Bench:
     """Takes single steps with one UNet, as the engine does."""
 
@@ -117,14 +140,14 @@ class Bench:
         self.latent = torch.randn(1, 4, size // 8, size // 8, generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
-    def step(self, guide: Guide, session: GuidanceSession | None, latent: Tensor) -> int:
+    def step(self, guide: Guide, session: Session | None, latent: Tensor) -> int:
         """One guided prediction; returns how many rows the denoiser saw."""
         rows = guide.rows(PROGRESS, (latent.shape[-2], latent.shape[-1]))
         parts = [rows[n : n + self.chunk] for n in range(0, len(rows), self.chunk)]
         guide.combine(torch.cat([self._predict(part, session, latent) for part in parts]), PROGRESS)
         return len(rows)
 
-    def _predict(self, rows: list[Row], session: GuidanceSession | None, latent: Tensor) -> Tensor:
+    def _predict(self, rows: list[Row], session: Session | None, latent: Tensor) -> Tensor:
         if session is not None:
             session.assign(rows, PROGRESS)
         x = latent[[row.image for row in rows]].to(self.dtype)
@@ -136,14 +159,16 @@ class Bench:
         """Seconds of one step amid a generation, its rows, and its peak memory in MiB.
 
         Keys and values of the texts, which a generation computes once, are there already: a step on the
-        smallest latent brings them. The weight maps of this latent are counted, as in a first step.
+        smallest latent brings them. The weight maps of this latent are counted, as in a first step; panel
+        control's residual, which is made once for a pass, is not.
         """
         panel = make_panel(variant.regions, variant.base_ratio)
-        guide = make_guide(variant.mode, [panel], CFG)
-        session = GuidanceSession(self.unet, [panel]) if variant.mode == "attention" else None
+        guide = make_guide("latent" if variant.mode == "latent" else "plain", [panel], CFG)
+        session = make_session(variant, self.unet, panel)
         with session if session is not None else nullcontext():
             if session is not None:
-                self.step(guide, session, self.latent[..., :SMALLEST, :SMALLEST])
+                small = self.latent[..., :SMALLEST, :SMALLEST]
+                self.step(guide, session, self.latent if variant.mode == "panel" else small)
             with PeakMemory() as memory:
                 started = self.clock()
                 rows = self.step(guide, session, self.latent)
@@ -188,15 +213,18 @@ def _resident_mib() -> int:
     return int(psutil.Process().memory_info().rss) >> 20
 
 
-def variants(modes: list[Mode], regions: list[int], base_ratios: list[float]) -> list[Variant]:
+def variants(modes: list[str], regions: list[int], base_ratios: list[float]) -> list[Variant]:
     """Everything to time beside the plain step."""
-    return [Variant(mode, n, ratio) for mode in modes for ratio in base_ratios for n in regions]
+    ratios = {mode: [1.0] if mode == "panel" else base_ratios for mode in modes}  # its base is the prompt
+    return [Variant(mode, n, ratio) for mode in modes for ratio in ratios[mode] for n in regions]
 
 
 def limit_of(variant: Variant, rows: int) -> float | None:
     """The ratio that the project promises for a variant."""
     if variant.mode == "latent":
         return rows / 2 * 1.05
+    if variant.mode == "panel":
+        return 1.03
     return {8: 1.05, 16: 1.10}.get(variant.regions)
 
 
@@ -265,9 +293,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--latent-repeats", type=int, default=1, help="rounds of latent mode")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float32")
-    parser.add_argument(
-        "--modes", nargs="+", choices=["attention", "latent"], default=["attention", "latent"]
-    )
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--regions", nargs="+", type=int, choices=REGIONS, default=list(REGIONS))
     parser.add_argument("--base-ratios", nargs="+", type=float, default=[0.2, 0.0])
     parser.add_argument("--chunk", type=int, default=2, help="rows that go through the UNet at once")

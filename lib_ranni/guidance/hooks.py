@@ -8,8 +8,9 @@ and which side each row of the batch is (`assign`); nothing is guessed from shap
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ Project = Callable[[Any, Text, Tensor], Keys]
 OnError = Callable[[Exception], None]
 
 Self = TypeVar("Self", bound="UNetHooks")
+_Plan = TypeVar("_Plan")
 
 
 def project(module: Any, text: Text, context: Tensor) -> Keys:
@@ -63,6 +65,13 @@ class Site:
         for layer in layers if isinstance(layers, nn.ModuleList) else [layers]:
             mixed = layer(mixed)
         return mixed
+
+    def as_it_was(
+        self, x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], start: int, end: int
+    ) -> Tensor:
+        """What the module itself answers to some rows of a call."""
+        own = cut((args, kwargs), start, end, len(x))
+        return self.original(x[start:end], *own[0], **own[1])
 
     def remove(self) -> None:
         """Give `forward` back, unless someone hooked over us: then our hook only passes calls on."""
@@ -144,6 +153,15 @@ class UNetHooks(ABC):
         self._announced, self._expected = tuple(rows), grid
         self._active = {image: self.panels[image].active(progress) for image in pictures}
 
+    def _require_announced(self, count: int, rows: Sequence[Row | None]) -> None:
+        """Raise `GuidanceError` where a call has other rows, or another size, than was announced."""
+        if len(rows) != count or self._expected not in (None, self._latent):
+            raise GuidanceError(
+                f"the denoiser was called with {count} rows, {len(rows)} were announced, for "
+                f"{self._latent} cells of {self._expected or self._latent}; where a picture is drawn in "
+                "tiles, as by Tiled Diffusion, use latent mode without panel control"
+            )
+
     def _hook(self) -> list[Site]:
         """Add hooks of one's own to `_handles`, and name the cross-attentions to be hooked."""
         return find_sites(self._unet, self._project)
@@ -213,6 +231,26 @@ def require_grid(grid: Grid, tokens: int) -> None:
             f"a layer has {tokens} tokens on a grid of {grid[0]} by {grid[1]}; "
             "another extension merges or cuts tokens: switch it off, or use latent mode"
         )
+
+
+def runs(plans: Sequence[_Plan]) -> Iterator[tuple[_Plan, int, int]]:
+    """Neighboring rows with the very same plan, as (plan, first row, row after the last)."""
+    start = 0
+    for _, group in groupby(plans, key=id):
+        run = list(group)
+        yield run[0], start, start + len(run)
+        start += len(run)
+
+
+def cut(value: Any, start: int, end: int, rows: int) -> Any:
+    """The same arguments for some rows only: whatever tensor has a row for each is cut."""
+    if isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows:
+        return value[start:end]
+    if isinstance(value, (tuple, list)):
+        return type(value)(cut(item, start, end, rows) for item in value)
+    if isinstance(value, dict):
+        return {key: cut(item, start, end, rows) for key, item in value.items()}
+    return value
 
 
 def grid_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Grid:

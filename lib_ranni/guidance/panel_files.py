@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +45,31 @@ def conditioner_tensors(path: Path) -> dict[str, Tensor]:
     raise ModelError(f"{path} is neither .safetensors nor {', '.join(_PICKLED)}; give one of these")
 
 
-def _of_safetensors(path: Path) -> dict[str, Tensor]:
+def tensor_names(path: Path) -> frozenset[str]:
+    """The names of a file's tensors; none of a pickle that would have to be read whole for them."""
+    if path.suffix == ".safetensors":
+        with _opened(path) as file:
+            return frozenset(file.keys())
+    is_listed = path.suffix in _PICKLED and zipfile.is_zipfile(path)
+    return frozenset(read_pickled(path)) if is_listed else frozenset()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), "pt") as file:
-            wanted = own_tensors(dict.fromkeys(file.keys(), torch.empty(0)))
-            names = set(file.keys())
-            return {
-                name: file.get_tensor(PREFIX + name if PREFIX + name in names else name) for name in wanted
-            }
+            yield file
     except SafetensorError as error:
         raise ModelError(f"{path} is not a whole .safetensors file ({error}); download it again") from error
+
+
+def _of_safetensors(path: Path) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        names = set(file.keys())
+        wanted = own_tensors(dict.fromkeys(names, torch.empty(0)))
+        return {name: file.get_tensor(PREFIX + name if PREFIX + name in names else name) for name in wanted}
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:

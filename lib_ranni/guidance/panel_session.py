@@ -18,9 +18,8 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from lib_ranni.errors import GuidanceError
-from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import Row
-from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid
+from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid, runs
 from lib_ranni.guidance.local_mask import open_columns
 from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
 from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
@@ -106,11 +105,28 @@ class PanelControlSession(UNetHooks):
         super().__init__(unet, [picture.panel for picture in pictures], project, on_error)
         self._conditioner = conditioner
         self._pictures = tuple(pictures)
+        self._require_width()
         self._control = control
         self._masks = masks and (control.local_mask or control.close_end) and control.scale != 0
         self._timestep = 0.0
         self._residuals: dict[tuple[Any, ...], Tensor] = {}
         self._open: dict[tuple[Any, ...], Tensor] = {}
+
+    def exchange(self, pictures: Sequence[PanelLabels]) -> None:
+        """Go on with these, whose elements and labels are the same: a prompt changes on its way."""
+        self._pictures = tuple(pictures)
+        self.panels = tuple(picture.panel for picture in pictures)
+
+    def _require_width(self) -> None:
+        wanted = self._conditioner.widths.text
+        for width in {
+            len(label) for picture in self._pictures for label in (*picture.labels, picture.canvas)
+        }:
+            if width != wanted:
+                raise GuidanceError(
+                    f"the panel conditioner is for texts of width {wanted}, this model's have {width}; use "
+                    "the checkpoint it was trained with"
+                )
 
     def _hook(self) -> list[Site]:
         self._handles.append(first_block(self._unet).register_forward_hook(self._add))
@@ -134,10 +150,7 @@ class PanelControlSession(UNetHooks):
         return self._guarded(lambda: self._with_residual(output, rows), lambda: output)
 
     def _with_residual(self, output: Tensor, rows: Sequence[Row | None]) -> Tensor:
-        if len(rows) != len(output):
-            raise GuidanceError(
-                f"the denoiser was called with {len(output)} rows, {len(rows)} were announced"
-            )
+        self._require_announced(len(output), rows)
         acting = [n for n, row in enumerate(rows) if row is not None and not row.negative]
         if not acting:
             return output
@@ -175,26 +188,34 @@ class PanelControlSession(UNetHooks):
         kwargs: dict[str, Any],
     ) -> Tensor:
         """The module's answer to (B, N, C) tokens that hear only the columns open to them."""
-        known = [row for row in rows if row is not None]
-        if len(known) != len(x):
-            return site.original(x, *args, **kwargs)
+        self._require_announced(len(x), rows)
+        parts = []
+        for known, start, end in runs([row is not None for row in rows]):
+            if known:
+                own = [row for row in rows[start:end] if row is not None]
+                parts.append(self._masked(site, own, x[start:end]))
+            else:
+                parts.append(site.as_it_was(x, args, kwargs, start, end))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _masked(self, site: Site, rows: Sequence[Row], x: Tensor) -> Tensor:
         require_grid(site.grid, x.shape[1])
         heads, module = site.module.heads, site.module
-        keys = [site.keys_of(row.text, x) for row in known]
-        both = Keys(torch.cat([k.key for k in keys]), torch.cat([k.value for k in keys]))
-        heard = torch.stack([self._heard(row, site.grid, x.device) for row in known])[:, None]
+        keys = [site.keys_of(row.text, x) for row in rows]
+        key, value = torch.cat([k.key for k in keys]), torch.cat([k.value for k in keys])
+        heard = torch.stack([self._heard(row, site.grid, x.device) for row in rows])[:, None]
 
         def split(part: Tensor) -> Tensor:
+            # Stable Diffusion 2's scores leave the range of half precision; Ranni computes them in full.
+            part = part.float() if part.dtype == torch.float16 else part
             return part.view(*part.shape[:2], heads, -1).transpose(1, 2)
 
-        mixed = F.scaled_dot_product_attention(
-            split(module.to_q(x)),
-            split(both.key),
-            split(both.value),
-            heard,
-            scale=getattr(module, "scale", None),
-        )
-        return site.out(mixed.transpose(1, 2).flatten(2))
+        query = module.to_q(x)
+        with torch.autocast(x.device.type, enabled=False):
+            mixed = F.scaled_dot_product_attention(
+                split(query), split(key), split(value), heard, scale=getattr(module, "scale", None)
+            )
+        return site.out(mixed.transpose(1, 2).flatten(2).to(query.dtype))
 
     def _heard(self, row: Row, grid: Grid, device: torch.device) -> Tensor:
         """(cells, L) bool: the columns of the row's text that each cell of a layer hears."""

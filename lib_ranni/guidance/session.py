@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Arranged, Layout, arrange, make_layout, regional_attention
 from lib_ranni.guidance.guides import Row
-from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid
+from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid, runs
 from lib_ranni.guidance.texts import PanelTexts, Text, merged
 
 _CONTEXTS = ("encoder_hidden_states", "context")
@@ -64,12 +63,7 @@ class GuidanceSession(UNetHooks):
         context = args[0] if args else next((kwargs[name] for name in _CONTEXTS if name in kwargs), None)
         if context is None:
             return site.original(x, *args, **kwargs)
-        if len(rows) != len(x) or self._expected not in (None, self._latent):
-            raise GuidanceError(
-                f"the denoiser was called with {len(x)} rows, {len(rows)} were announced, for "
-                f"{self._latent} cells of {self._expected or self._latent}; where a picture is drawn in "
-                "tiles, as by Tiled Diffusion, use latent mode"
-            )
+        self._require_announced(len(x), rows)
         plans = [None if row is None else self._plan(row, site, x) for row in rows]
         if not any(plans):
             return site.original(x, *args, **kwargs)
@@ -78,10 +72,9 @@ class GuidanceSession(UNetHooks):
                 "attention mode cannot be combined with image prompts (IP-Adapter); use latent mode"
             )
         parts = []
-        for plan, start, end in _runs(plans):
+        for plan, start, end in runs(plans):
             if plan is None:
-                own = _cut((args, kwargs), start, end, len(x))
-                parts.append(site.original(x[start:end], *own[0], **own[1]))
+                parts.append(site.as_it_was(x, args, kwargs, start, end))
             else:
                 parts.append(self._planned(site, plan, x[start:end]))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -111,23 +104,3 @@ class GuidanceSession(UNetHooks):
             return None
         require_grid(site.grid, x.shape[1])
         return plan
-
-
-def _runs(plans: Sequence[_Plan | None]) -> Iterator[tuple[_Plan | None, int, int]]:
-    """Neighboring rows with the same plan, as (plan, first row, row after the last)."""
-    start = 0
-    for _, group in groupby(plans, key=id):
-        run = list(group)
-        yield run[0], start, start + len(run)
-        start += len(run)
-
-
-def _cut(value: Any, start: int, end: int, rows: int) -> Any:
-    """The same arguments for some rows only: whatever tensor has a row for each is cut."""
-    if isinstance(value, Tensor) and value.ndim > 0 and len(value) == rows:
-        return value[start:end]
-    if isinstance(value, (tuple, list)):
-        return type(value)(_cut(item, start, end, rows) for item in value)
-    if isinstance(value, dict):
-        return {key: _cut(item, start, end, rows) for key, item in value.items()}
-    return value

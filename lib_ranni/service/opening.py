@@ -42,6 +42,15 @@ Answer = dict[str, Any]
 _MIXING = ("mode", "base_ratio", "feather", "overlap")
 """The fields of the command line's request that are settings of guidance here."""
 
+_CONTROL = {
+    "control": "scale",
+    "control_start": "start",
+    "control_stop": "stop",
+    "postfix": "postfix",
+    "local_mask": "local_mask",
+}
+"""Those of panel control, by what they are called there."""
+
 _ELSE = "choose a picture that was drawn with one, or a file with a layout"
 
 
@@ -103,6 +112,8 @@ def _of_request(document: Answer, format: str) -> Answer | None:
         guidance = mixing = {name: document[name] for name in _MIXING if name in document}
         if mixing.get("mode") not in MODES:
             mixing.pop("mode", None)
+        if document.get("control"):
+            mixing["control"] = {own: document[name] for name, own in _CONTROL.items() if name in document}
         given = {"panel": document["panels"], "guidance": guidance}
     elif isinstance(document.get("panel"), (dict, list)):
         given = {"panel": document["panel"], "guidance": guidance}

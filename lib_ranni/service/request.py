@@ -17,15 +17,24 @@ from msgspec import Struct
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel import reading
 from lib_ranni.panel.problems import Problem, Problems, below, shown
-from lib_ranni.panel.types import MAX_SEED, Panel
+from lib_ranni.panel.types import MAX_SEED, MAX_TEXT, Panel
 from lib_ranni.panel.writing import to_document
 
 REQUEST_VERSION: Literal[1] = 1
 MAX_PANELS = 1000
 
-GuidedMode = Literal["attention", "latent"]
-MODES: tuple[GuidedMode, ...] = ("attention", "latent")
+GuidedMode = Literal["attention", "latent", "panel"]
+MODES: tuple[GuidedMode, ...] = ("attention", "latent", "panel")
 OVERLAPS: tuple[Overlap, ...] = ("front", "blend")
+
+MAX_CONTROL = 5.0
+MAX_TIMESTEP = 1000.0
+MAX_FILE_NAME = 200
+USUAL_CONTROL = 0.6
+"""Panel control's scale in mode `panel`, as Ranni has it."""
+
+OWN_CONDITIONER = "from the checkpoint"
+"""What pages call the conditioner of no name."""
 
 _REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner"}
 
@@ -38,6 +47,31 @@ class Hires(Struct, frozen=True, kw_only=True):
     end: float = 1.0
 
 
+class PanelControl(Struct, frozen=True, kw_only=True):
+    """Ranni's panel control: it acts at timesteps t, of 1000, with stop < t <= start.
+
+    A `scale` (0..5) of None is the mode's own. `postfix` is the label of the whole canvas, and in mode
+    `panel` the end of the prompt. `conditioner` is a file's name; empty, the checkpoint's own is meant.
+    """
+
+    scale: float | None = None
+    start: float = MAX_TIMESTEP
+    stop: float = 600.0
+    postfix: str = ""
+    local_mask: bool = True
+    conditioner: str = ""
+
+    @property
+    def fault(self) -> str:
+        """Why it would never act, if that is so."""
+        if self.stop < self.start:
+            return ""
+        return (
+            f"is {self.stop:g}, where control starts at {self.start:g}; timesteps go down, so the start is "
+            "the larger"
+        )
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
 
@@ -48,6 +82,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     start: float = 0.0
     end: float = 1.0
     hires: Hires = Hires()
+    control: PanelControl = PanelControl()
+
+    @property
+    def control_scale(self) -> float:
+        """Panel control's scale; 0 is off, which it is where only regions were asked for."""
+        if self.control.scale is None:
+            return USUAL_CONTROL if self.mode == "panel" else 0.0
+        return self.control.scale
 
 
 class Planning(Struct, frozen=True, kw_only=True):
@@ -212,6 +254,7 @@ def read_settings(value: Any, problems: Problems) -> Settings:
         start=number("start"),
         end=number("end"),
         hires=_hires(given.get("hires"), problems),
+        control=_control(given.get("control"), problems),
     )
 
 
@@ -225,6 +268,30 @@ def _hires(value: Any, problems: Problems) -> Hires:
         base_ratio=ratio,
         end=problems.number("guidance.hires.end", given.get("end", 1.0), 0.0, 1.0, 1.0),
     )
+
+
+def _control(value: Any, problems: Problems) -> PanelControl:
+    given = _object("guidance.control", value, PanelControl, problems)
+    usual = PanelControl()
+
+    def number(name: str, high: float, default: float) -> float:
+        return problems.number(f"guidance.control.{name}", given.get(name, default), 0.0, high, default)
+
+    def text(name: str, most: int) -> str:
+        return problems.text(f"guidance.control.{name}", given.get(name, ""), most)
+
+    control = PanelControl(
+        scale=None if given.get("scale") is None else number("scale", MAX_CONTROL, USUAL_CONTROL),
+        start=number("start", MAX_TIMESTEP, usual.start),
+        stop=number("stop", MAX_TIMESTEP, usual.stop),
+        postfix=text("postfix", MAX_TEXT),
+        local_mask=problems.flag("guidance.control.local_mask", given.get("local_mask", usual.local_mask)),
+        conditioner=text("conditioner", MAX_FILE_NAME),
+    )
+    if not control.fault:
+        return control
+    problems.add("guidance.control.stop", control.fault, "start and stop set to the usual")
+    return msgspec.structs.replace(control, start=usual.start, stop=usual.stop)
 
 
 def _planning(value: Any, problems: Problems) -> Planning:

@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from modules import sd_unet, shared
+from modules import shared
 from modules.hypernetworks import hypernetwork
 from torch import Tensor
 
-from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Keys
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.denoising import contexts_of
+from lib_ranni.webui.neighbors import require_own_unet
 from lib_ranni.webui.rows import Role, StepRows
+
+
+def host_keys(module: Any, text: Text, context: Tensor) -> Keys:
+    """Key and value of a text (1, L, D) as the host's own attention has them, hypernetworks included."""
+    for_key, for_value = hypernetwork.apply_hypernetworks(shared.loaded_hypernetworks, context, module)
+    return Keys(module.to_k(for_key), module.to_v(for_value))
 
 
 class AttentionMode:
     """Hooks the loaded model until it is closed."""
 
     def __init__(self, model: Any, texts: BatchTexts, on_error: Callable[[Exception], None]) -> None:
-        if sd_unet.current_unet is not None:
-            raise GuidanceError(
-                f"the UNet is replaced by {sd_unet.current_unet.option.label}, whose attention cannot be "
-                "guided; set Settings > SD Unet to None, or use latent mode"
-            )
+        require_own_unet()
         self._texts = texts
         self._progress = 0.0
         unet = model.model.diffusion_model
@@ -60,8 +62,6 @@ class AttentionMode:
         """Nothing: the mix happened inside the UNet."""
 
     def _keys(self, module: Any, text: Text, context: Tensor) -> Keys:
-        """As the host's own attention, hypernetworks included, and with the LoRAs of the text's element."""
-        hypernetworks = shared.loaded_hypernetworks
-        for_key, for_value = hypernetwork.apply_hypernetworks(hypernetworks, context, module)
+        """With the LoRAs of the text's element."""
         with self._texts.networks.added(self._texts.loras.get(text, ())):
-            return Keys(module.to_k(for_key), module.to_v(for_value))
+            return host_keys(module, text, context)

@@ -12,10 +12,8 @@ from torch import Tensor
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.texts import Text
 from lib_ranni.webui import settings
+from lib_ranni.webui.encoding import CHUNK
 from lib_ranni.webui.networks import ElementNetworks, Loras
-
-_CHUNK = 77
-"""Tokens of a text are a multiple of this; ControlNet puts one more in front, to tell its rows apart."""
 
 
 def contexts_of(cond: Any) -> Tensor:
@@ -26,8 +24,8 @@ def contexts_of(cond: Any) -> Tensor:
 
 
 def unmarked(context: Tensor) -> Tensor:
-    """A text (L, D) without ControlNet's mark."""
-    return context[1:] if len(context) % _CHUNK == 1 and len(context) > 1 else context
+    """A text (L, D) without the column that ControlNet puts in front to tell its rows apart."""
+    return context[1:] if len(context) % CHUNK == 1 and len(context) > 1 else context
 
 
 def same_context(first: Tensor, second: Tensor) -> bool:
@@ -36,10 +34,13 @@ def same_context(first: Tensor, second: Tensor) -> bool:
 
 
 class Predictor:
-    """Runs further rows on the inputs of one step, which `on_cfg_denoiser` announced as `params`."""
+    """Runs further rows on the inputs of one step, which `on_cfg_denoiser` announced as `params`.
+
+    `running` are those that the model is being called with.
+    """
 
     def __init__(self, params: Any, images: int, loras: dict[Text, Loras], networks: ElementNetworks) -> None:
-        self.is_running = False
+        self.running: tuple[Row, ...] = ()
         self._networks = networks
         self._loras = loras
         self._params = params
@@ -87,13 +88,13 @@ class Predictor:
 
     def _answers(self, rows: Sequence[Row], first_rows: Sequence[int]) -> Tensor:
         params, index = self._params, list(first_rows)
-        self.is_running = True
+        self.running = tuple(rows)
         try:
             answer: Tensor = params.denoiser.inner_model(
                 params.x[index], params.sigma[index], cond=self._condition(rows, index)
             )
         finally:
-            self.is_running = False
+            self.running = ()
         return answer
 
     def _condition(self, rows: Sequence[Row], index: list[int]) -> dict[str, Any]:
@@ -122,6 +123,6 @@ class Predictor:
         """The row's text with the mark that ControlNet gave to the host's text of the same side."""
         cond = self._params.text_uncond if row.negative else self._params.text_cond
         like = contexts_of(cond)[0]
-        if len(like) % _CHUNK != 1:
+        if len(like) % CHUNK != 1:
             return row.text.context
         return torch.cat([like[:1].to(row.text.context), row.text.context])

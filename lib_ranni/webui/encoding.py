@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from modules import devices, prompt_parser, shared
 
 from lib_ranni.guidance.texts import Text
 
+CHUNK = 77
+"""Columns of a text are a multiple of this."""
 
-class Timeline:
-    """A text whose words may change on the way, as in `[a cat:a dog:0.5]`: (last step, text) in order."""
+T = TypeVar("T")
 
-    def __init__(self, entries: Sequence[tuple[int, Text]]) -> None:
+
+class Timeline(Generic[T]):
+    """What may change on the way, as in `[a cat:a dog:0.5]`: (last step, what holds till then) in order."""
+
+    def __init__(self, entries: Sequence[tuple[int, T]]) -> None:
         self._entries = tuple(entries)
 
     @property
-    def texts(self) -> tuple[Text, ...]:
-        """All texts it goes through."""
-        return tuple(text for _, text in self._entries)
+    def entries(self) -> tuple[T, ...]:
+        """All that it goes through."""
+        return tuple(entry for _, entry in self._entries)
 
-    def at(self, step: int) -> Text:
-        """The text at a model call; past all ends the first one, which is what the host takes."""
-        return next((text for end, text in self._entries if step <= end), self._entries[0][1])
+    def at(self, step: int) -> T:
+        """What holds at a model call; past all ends the first one, which is what the host takes."""
+        return next((entry for end, entry in self._entries if step <= end), self._entries[0][1])
 
 
 class Span(NamedTuple):
@@ -45,7 +50,7 @@ def span_of(p: Any) -> Span:
     return Span(first, total(p.hr_second_pass_steps or p.steps), p.hr_upscale_to_x, p.hr_upscale_to_y)
 
 
-def encode(texts: Sequence[str], span: Span, *, negative: bool) -> list[Timeline]:
+def encode(texts: Sequence[str], span: Span, *, negative: bool) -> list[Timeline[Text]]:
     """Encode texts in one go, with the host's emphasis, schedules, BREAK, embeddings and clip skip."""
     if not texts:
         return []

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from modules import errors
+from modules import errors, shared
 
 from lib_ranni.errors import RanniError
 from lib_ranni.guidance.weights import Mixing
@@ -14,7 +14,7 @@ from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.service.request import Request
-from lib_ranni.webui import networks
+from lib_ranni.webui import controlling, networks
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
@@ -57,50 +57,88 @@ class Job:
 
     def before_batch(self) -> None:
         """Complete what the prompts of this batch leave out by what the panels say."""
+        postfix = self._postfix()
         for n, image in enumerate(self._images()):
             panel = self.panel(image)
-            self._complete("prompts", n, panel.base, only_empty=True)
-            self._complete("hr_prompts", n, panel.base, only_empty=True)
-            self._complete("negative_prompts", n, panel.negative, only_empty=False)
-            self._complete("hr_negative_prompts", n, panel.negative, only_empty=False)
+            self._complete("prompts", n, panel.base, postfix)
+            self._complete("hr_prompts", n, panel.base, postfix if self._guides_hires else "")
+            self._join("negative_prompts", n, panel.negative)
+            self._join("hr_negative_prompts", n, panel.negative)
 
-    def _complete(self, name: str, index: int, words: str, *, only_empty: bool) -> None:
+    @property
+    def _guides_hires(self) -> bool:
+        return self.request.guidance.hires.enabled
+
+    @property
+    def _is_off(self) -> bool:
+        return self.request.guidance.mode == "panel" and not self.request.guidance.control_scale
+
+    def _postfix(self) -> str:
+        """What is added to the prompts: nothing, but where panel control alone draws them."""
+        guidance = self.request.guidance
+        postfix = guidance.control.postfix.strip()
+        if guidance.mode != "panel" or self._is_off or not postfix:
+            return ""
+        # Without a conditioner the picture is to be what it would be without us; that is told later on.
+        return "" if controlling.absent(guidance, shared.sd_model) else postfix
+
+    def _complete(self, name: str, index: int, base: str, postfix: str) -> None:
         texts = getattr(self._p, name, None)
-        if not texts or index >= len(texts) or not words:
+        if not texts or index >= len(texts):
             return
-        if not texts[index].strip():
-            texts[index] = words
-        elif not only_empty:
-            texts[index] = f"{texts[index]}, {words}"
+        texts[index] = texts[index] if texts[index].strip() else base
+        if postfix:
+            texts[index] = controlling.extended(texts[index], postfix)
+
+    def _join(self, name: str, index: int, words: str) -> None:
+        texts = getattr(self._p, name, None)
+        if texts and index < len(texts) and words:
+            texts[index] = f"{texts[index]}, {words}" if texts[index].strip() else words
 
     def start_pass(self) -> None:
         """Guide the run of the sampler that is about to begin."""
         p, guidance = self._p, self.request.guidance
         second = bool(getattr(p, "is_hr_pass", False))
-        if second and not guidance.hires.enabled:
+        if (second and not self._guides_hires) or self._is_off:
             return
         ratio, end = guidance.base_ratio, guidance.end
         if second:
             end = min(end, guidance.hires.end)
             ratio = ratio if guidance.hires.base_ratio is None else guidance.hires.base_ratio
-        panels = [acting(panel, guidance.start, end) for panel in self._seen_panels()]
+        seen = self._seen_panels()
+        panels = [acting(panel, guidance.start, end) for panel in seen]
         if not any(panels):
             return
-        self._warn_of_networks(panels)
-        negatives = p.hr_negative_prompts if second else p.negative_prompts
-        negatives = [*negatives, *[""] * len(panels)][: len(panels)]
-
+        prompts, negatives = self._texts(second)
         mixing = Mixing(ratio, guidance.feather, guidance.overlap)
+        # Panel control alone hears no texts but the prompts.
+        heard = [()] * len(panels) if guidance.mode == "panel" else panels
+        self._warn_of_networks(panels)
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
-            return BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
+            return BatchTexts(encode_pictures(heard, negatives, span_of(p), own), mixing, own)
 
-        Pass(guidance.mode, encode, self.failed).guard(p.sampler)
+        pictures = controlling.wanted(guidance, seen, panels, prompts, negatives)
+        control = controlling.maker(p, guidance, pictures, self.warn)
+        Pass(guidance.mode, encode, self.failed, control, self.uncontrolled).guard(p.sampler)
+
+    def _texts(self, second: bool) -> tuple[list[str], list[str]]:
+        """The prompts and the negative prompts of the batch in a pass."""
+        p, count = self._p, len(self._images())
+        both = (p.hr_prompts, p.hr_negative_prompts) if second else (p.prompts, p.negative_prompts)
+        prompts, negatives = ([*texts, *[""] * count][:count] for texts in both)
+        return prompts, negatives
+
+    def uncontrolled(self, error: Exception) -> None:
+        """Panel control gives up, or there is none for the checkpoint; the rest of the guidance goes on."""
+        cause = _cause(error)
+        self._p.extra_generation_params.setdefault(PROBLEM, cause)
+        self.warn(f"panel control does not act: {cause}", error)
 
     def failed(self, error: Exception) -> None:
         """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""
-        cause = str(error).strip() or type(error).__name__
+        cause = _cause(error)
         self._p.extra_generation_params[PROBLEM] = cause
         self.warn(f"the rest of this picture is drawn without the panel: {cause}", error)
 
@@ -120,11 +158,20 @@ class Job:
         if absent := set(networks.missing(loras)):
             self.warn(f"these LoRAs of elements are not there: {', '.join(sorted(absent))}")
         present = {lora.name for lora in loras} - absent
-        if present and self.request.guidance.mode == "attention":
-            self.warn(
-                f"in attention mode LoRAs of elements ({', '.join(sorted(present))}) act on the element's "
-                "text only: on the text encoder, and on keys and values; latent mode uses them whole"
-            )
+        if not present or self.request.guidance.mode == "latent":
+            return
+        told = f"LoRAs of elements ({', '.join(sorted(present))})"
+        if self.request.guidance.mode == "panel":
+            self.warn(f"in mode panel {told} do not act; latent mode uses them whole")
+            return
+        self.warn(
+            f"in attention mode {told} act on the element's text only: on the text encoder, and on keys and "
+            "values; latent mode uses them whole"
+        )
+
+
+def _cause(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
 
 
 def _window(p: Any) -> Box | None:

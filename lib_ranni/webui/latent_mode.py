@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lib_ranni.errors import GuidanceError
-from lib_ranni.guidance.guides import LatentGuide
+from lib_ranni.guidance.guides import LatentGuide, Row
 from lib_ranni.guidance.texts import Text
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.denoising import Predictor, contexts_of
@@ -59,9 +59,9 @@ class LatentMode:
         """Nothing: the host's rows run as they are."""
 
     @property
-    def is_running(self) -> bool:
-        """Whether the model is being called by us."""
-        return self._predictor is not None and self._predictor.is_running
+    def running(self) -> tuple[Row, ...]:
+        """The rows of our own that the model is being called with; none while it is the host's turn."""
+        return self._predictor.running if self._predictor is not None else ()
 
     def end_step(self, x_out: Tensor, rows: StepRows) -> None:
         """Run the rows that are missing, and mix; `x_out` (rows, C, h, w) is changed in place."""

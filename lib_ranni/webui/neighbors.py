@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from modules import sd_unet
+
 from lib_ranni.errors import GuidanceError
 
 
@@ -20,6 +22,15 @@ def require_own_attention(model: Any) -> None:
             raise GuidanceError(
                 f"{who} has taken over the cross-attention of the UNet; use either of the two"
             )
+
+
+def require_own_unet() -> None:
+    """Raise `GuidanceError` where the UNet's layers are not run, as with TensorRT."""
+    if sd_unet.current_unet is not None:
+        raise GuidanceError(
+            f"the UNet is replaced by {sd_unet.current_unet.option.label}, whose attention cannot be "
+            "guided; set Settings > SD Unet to None, or use latent mode without panel control"
+        )
 
 
 def _owner(function: Any) -> str:

@@ -19,7 +19,13 @@ from lib_ranni.webui.attention_mode import AttentionMode
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.latent_mode import LatentMode
 from lib_ranni.webui.neighbors import require_own_attention
+from lib_ranni.webui.panel_mode import PanelMode
 from lib_ranni.webui.rows import StepRows
+
+OnError = Callable[[Exception], None]
+
+MakeControl = Callable[[Any, BatchTexts, OnError], PanelMode | None]
+"""(loaded model, texts of the base rows, whom to tell of errors inside the UNet) -> panel control."""
 
 ATTRIBUTE = "_ranni_pass"
 """Where a denoiser, and the model it wraps, keep the pass that guides them while they sample."""
@@ -28,23 +34,30 @@ ATTRIBUTE = "_ranni_pass"
 class Pass:
     """One run of a sampler under guidance.
 
-    `encode` gives the texts for the model that is loaded when it is called. `on_problem` is told once, with
-    the cause, when guidance must give up; the picture is then drawn on without it.
+    `encode` gives the texts for the model that is loaded when it is called, `control` panel control for it
+    (None: there is none). `on_problem` is told once, with the cause, when guidance must give up; the
+    picture is then drawn on without it. Without panel control, if that gives up, the rest goes on.
     """
 
     def __init__(
         self,
         mode: GuidedMode,
         encode: Callable[[], BatchTexts],
-        on_problem: Callable[[Exception], None],
+        on_problem: OnError,
+        control: MakeControl | None,
+        on_uncontrolled: OnError,
     ) -> None:
         self._mode_name = mode
         self._encode = encode
         self._on_problem = on_problem
+        self._make_control = control
+        self._on_uncontrolled = on_uncontrolled
         self._given_up = False
+        self._uncontrolled = False
         self._weights: tuple[int, str] | None = None
         self._texts: BatchTexts | None = None
         self._mode: AttentionMode | LatentMode | None = None
+        self._control: PanelMode | None = None
         self._watched: Any = None
         self._rows: StepRows | None = None
 
@@ -98,14 +111,34 @@ class Pass:
         self._texts = texts = self._encode()
         if self._mode_name == "latent":
             self._mode = LatentMode(texts)
-        else:
+        elif self._mode_name == "attention":
             self._mode = AttentionMode(model, texts, self._give_up)
+        self._steer(lambda: self._take_control(model, texts))
+
+    def _take_control(self, model: Any, texts: BatchTexts) -> None:
+        if self._make_control is not None:
+            self._control = self._make_control(model, texts, self._give_up_control)
+
+    def _steer(self, action: Callable[[], None]) -> None:
+        """Do what is panel control's alone."""
+        if self._uncontrolled:
+            return
+        try:
+            action()
+        except Exception as error:
+            self._give_up_control(error)
+
+    def _give_up_control(self, error: Exception) -> None:
+        # Its hooks stay till the end, as they may be running; unannounced they change nothing.
+        self._uncontrolled = True
+        self._on_uncontrolled(error)
 
     def _let_go(self) -> None:
         self._unwatch()
-        if self._mode is not None:
-            self._mode.close()
-            self._mode = None
+        for mode in (self._control, self._mode):
+            if mode is not None:
+                mode.close()
+        self._control = self._mode = self._texts = None
 
     def _begin_step(self, params: Any) -> None:
         denoiser = params.denoiser
@@ -113,7 +146,7 @@ class Pass:
             self._follow_model()
         parts = [len(prompt) for prompt in denoiser.sampler.sampler_extra_args["cond"].batch]
         self._rows = rows = StepRows(parts)
-        if self._texts is None or self._mode is None:
+        if self._texts is None:
             return
         if len(params.x) != len(rows.roles) or rows.images > len(self._texts):
             raise GuidanceError(
@@ -122,18 +155,27 @@ class Pass:
             )
         self._watch(denoiser.inner_model)
         self._texts.step = denoiser.step
-        self._mode.begin_step(params, rows, denoiser.step / max(1, denoiser.total_steps))
+        progress = denoiser.step / max(1, denoiser.total_steps)
+        for mode in (self._mode, self._control):
+            if mode is not None:
+                mode.begin_step(params, rows, progress)
 
     def _end_step(self, x_out: Tensor) -> None:
         if self._mode is not None and self._rows is not None:
             self._mode.end_step(x_out, self._rows)
 
     def _begin_call(self, x: Tensor, cond: Any) -> None:
-        if self._mode is None or self._rows is None:
+        control, rows = self._control, self._rows
+        if rows is None:
             return
-        if isinstance(self._mode, LatentMode) and self._mode.is_running:
-            return
-        self._mode.begin_call(self._rows.take(len(x)), x, cond)
+        own = self._mode.running if isinstance(self._mode, LatentMode) else ()
+        roles = () if own else rows.take(len(x))
+        if self._mode is not None and not own:
+            self._mode.begin_call(roles, x, cond)
+        if control is not None and own:
+            self._steer(lambda: control.begin_own_call(own, x))
+        elif control is not None:
+            self._steer(lambda: control.begin_call(roles, x, cond))
 
     def _watch(self, model: Any) -> None:
         """See each call the host makes of what wraps the UNet for a sampler."""

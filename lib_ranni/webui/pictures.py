@@ -15,8 +15,8 @@ class Picture(NamedTuple):
     """Elements back to front, and along with them their texts, own negatives (None: the base's) and LoRAs."""
 
     elements: tuple[Element, ...]
-    texts: tuple[Timeline, ...]
-    negatives: tuple[Timeline | None, ...]
+    texts: tuple[Timeline[Text], ...]
+    negatives: tuple[Timeline[Text] | None, ...]
     loras: tuple[Loras, ...]
 
     def at(self, step: int) -> tuple[tuple[Text, ...], tuple[Text | None, ...]]:
@@ -30,7 +30,7 @@ class Picture(NamedTuple):
         for timelines in (self.texts, self.negatives):
             for timeline, loras in zip(timelines, self.loras, strict=True):
                 if timeline is not None and loras:
-                    found.update(dict.fromkeys(timeline.texts, loras))
+                    found.update(dict.fromkeys(timeline.entries, loras))
         return found
 
 
@@ -71,8 +71,10 @@ def encode_pictures(
     ]
 
 
-def _encoded(wanted: Sequence[_Wanted], span: Span, networks: ElementNetworks) -> dict[_Wanted, Timeline]:
-    made: dict[_Wanted, Timeline] = {}
+def _encoded(
+    wanted: Sequence[_Wanted], span: Span, networks: ElementNetworks
+) -> dict[_Wanted, Timeline[Text]]:
+    made: dict[_Wanted, Timeline[Text]] = {}
     for loras in dict.fromkeys(text.loras for text in wanted):
         with networks.added(loras):
             for negative in (False, True):

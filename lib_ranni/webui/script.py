@@ -13,7 +13,7 @@ from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, passes, settings, tab, xyz
+from lib_ranni.webui import api, noise_schedule, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -38,6 +38,17 @@ class RanniScript(scripts.Script):
         self.infotext_fields = made.infotext_fields
         self.paste_field_names = [TITLE]
         return made.inputs
+
+    def before_process(self, p: Any, *args: Any) -> None:
+        """Ranni's checkpoint was trained on a noise schedule that the host must be told of early."""
+        if jobs.is_nested() and not settings.guides_nested():
+            return
+        if not _is_idle(p, args) and noise_schedule.needs_other(p):
+            noise_schedule.exchange(p)
+
+    def postprocess(self, p: Any, *args: Any) -> None:
+        """The job is done."""
+        noise_schedule.put_back(p)
 
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
@@ -83,6 +94,13 @@ class RanniScript(scripts.Script):
             job.start_pass()
         except Exception as error:
             job.failed(error)
+
+
+def _is_idle(p: Any, args: tuple[Any, ...]) -> bool:
+    try:
+        return xyz.applied(p, read_arguments(args).request).is_idle
+    except RanniError:
+        return True  # told when the job begins
 
 
 def _expanded(p: Any, job: jobs.Job) -> Request:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import msgspec
+from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow, InputAccordion
 
 from lib_ranni.panel.problems import Problem
@@ -21,8 +22,20 @@ from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
 from lib_ranni.service import connection
-from lib_ranni.service.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
+from lib_ranni.service.request import (
+    MAX_CONTROL,
+    MAX_TIMESTEP,
+    MODES,
+    OVERLAPS,
+    OWN_CONDITIONER,
+    PanelControl,
+    Planning,
+    Request,
+    Settings,
+    to_json,
+)
 from lib_ranni.service.request import read as read_request
+from lib_ranni.webui import conditioners
 from lib_ranni.webui.host import WebUI
 
 KEY = "Ranni"
@@ -32,17 +45,21 @@ _USUAL = NAMES[0]
 
 # Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
 _COMPOSE = """
-(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd) => {
+(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd,
+    scale, controlStart, controlStop, postfix, localMask, conditioner) => {
     let read = null;
     if (panel.trim()) { try { read = JSON.parse(panel); } catch (error) { read = panel; } }
     const second = { enabled: hires, base_ratio: hiresRatio < 0 ? null : hiresRatio, end: hiresEnd };
-    const guidance = { mode, base_ratio: ratio, feather, overlap, start, end, hires: second };
+    const control = { scale: scale < 0 ? null : scale, start: controlStart, stop: controlStop, postfix };
+    control.local_mask = localMask;
+    control.conditioner = conditioner === OWN ? "" : conditioner;
+    const guidance = { mode, base_ratio: ratio, feather, overlap, start, end, hires: second, control };
     const request = { version: 1, guidance };
     if (read !== null) { request.panel = read; }
     else if (planner !== "none") { request.planner = { name: planner }; }
     return [JSON.stringify(request)];
 }
-"""
+""".replace("OWN", json.dumps(OWN_CONDITIONER))
 
 
 class Made(NamedTuple):
@@ -60,7 +77,7 @@ def build(script: Any, is_img2img: bool) -> Made:
         # The script in javascript/ makes the editor in here; the text below is what it edits.
         gr.HTML(elem_id=identify("editor"))
         status = gr.HTML(elem_id=identify("status"))
-        settings = _settings(identify, is_img2img)
+        settings = [*_settings(identify, is_img2img), *_control(identify)]
         connection.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(
@@ -102,11 +119,46 @@ def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
     return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end]
 
 
+def _control(identify: Callable[[str], str]) -> list[Any]:
+    """The controls of panel control, in the order in which the browser composes them."""
+    usual = PanelControl()
+    with gr.Accordion("Panel control", open=False, elem_id=identify("control")):
+        with FormRow():
+            scale = _slider(identify, "Control scale (-1: 0.6 in mode panel only)", -1.0, -1.0, MAX_CONTROL)
+            start = _slider(identify, "Control start (timestep)", usual.start, high=MAX_TIMESTEP, step=1)
+            stop = _slider(identify, "Control stop (timestep)", usual.stop, high=MAX_TIMESTEP, step=1)
+        with FormRow():
+            postfix = gr.Textbox(
+                label="Postfix",
+                placeholder="Label of the whole canvas, such as the style; in mode panel it ends the prompt",
+                elem_id=identify("postfix"),
+            )
+            conditioner = gr.Dropdown(
+                conditioners.choices(),
+                value=OWN_CONDITIONER,
+                label="Panel conditioner",
+                elem_id=identify("conditioner"),
+            )
+            create_refresh_button(
+                conditioner,
+                lambda: None,
+                lambda: {"choices": conditioners.choices()},
+                identify("refresh_conditioners"),
+            )
+        mask = gr.Checkbox(usual.local_mask, label="Local mask (mode panel)", elem_id=identify("local_mask"))
+    return [scale, start, stop, postfix, mask, conditioner]
+
+
 def _slider(
-    identify: Callable[[str], str], label: str, value: float, low: float = 0.0, high: float = 1.0
+    identify: Callable[[str], str],
+    label: str,
+    value: float,
+    low: float = 0.0,
+    high: float = 1.0,
+    step: float = 0.01,
 ) -> Any:
     name = label.split(" (")[0].lower().replace(" ", "_")
-    return gr.Slider(low, high, value=value, step=0.01, label=label, elem_id=identify(name))
+    return gr.Slider(low, high, value=value, step=step, label=label, elem_id=identify(name))
 
 
 def _look(text: str) -> str:
@@ -142,6 +194,12 @@ def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, 
         lambda r: r.guidance.hires.enabled,
         lambda r: -1.0 if r.guidance.hires.base_ratio is None else r.guidance.hires.base_ratio,
         lambda r: r.guidance.hires.end,
+        lambda r: -1.0 if r.guidance.control.scale is None else r.guidance.control.scale,
+        lambda r: r.guidance.control.start,
+        lambda r: r.guidance.control.stop,
+        lambda r: r.guidance.control.postfix,
+        lambda r: r.guidance.control.local_mask,
+        lambda r: r.guidance.control.conditioner or OWN_CONDITIONER,
     ]
     fields = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
     return [*fields, *((c, value(read)) for c, read in zip(controls, readers, strict=True))]

@@ -8,10 +8,18 @@ from typing import Any, NamedTuple
 import msgspec
 from modules import scripts
 
+from lib_ranni.errors import InputError
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
-from lib_ranni.service.request import MODES, Planning, Request
-from lib_ranni.webui import folders
+from lib_ranni.service.request import (
+    MAX_CONTROL,
+    MAX_TIMESTEP,
+    MODES,
+    OWN_CONDITIONER,
+    Planning,
+    Request,
+)
+from lib_ranni.webui import conditioners, folders
 from lib_ranni.webui.planning import PLANNERS
 
 ATTRIBUTE = "_ranni_axes"
@@ -46,6 +54,22 @@ def _hires_ratio(request: Request, value: float) -> Request:
     return _guidance("hires")(request, hires)
 
 
+def _control(name: str) -> Change:
+    def change(request: Request, value: Any) -> Request:
+        control = msgspec.structs.replace(request.guidance.control, **{name: value})
+        return _guidance("control")(request, control)
+
+    return change
+
+
+def _local_mask(request: Request, value: str) -> Request:
+    return _control("local_mask")(request, value == "True")
+
+
+def _conditioner(request: Request, value: str) -> Request:
+    return _control("conditioner")(request, "" if value == OWN_CONDITIONER else value)
+
+
 def _enabled(request: Request, value: str) -> Request:
     return msgspec.structs.replace(request, enabled=value == "True")
 
@@ -72,14 +96,24 @@ def _preset(request: Request, value: str) -> Request:
     return msgspec.structs.replace(request, enabled=True, panels=(folders.panels().read(value).panel,))
 
 
+def _truths() -> list[str]:
+    return ["True", "False"]
+
+
 _AXES = (
-    _Axis("Enabled", str, _enabled, lambda: ["True", "False"]),
+    _Axis("Enabled", str, _enabled, _truths),
     _Axis("Mode", str, _guidance("mode"), lambda: list(MODES)),
     _Axis("Base ratio", float, _guidance("base_ratio")),
     _Axis("Feather", float, _guidance("feather"), high=0.5),
     _Axis("Start", float, _guidance("start")),
     _Axis("End", float, _guidance("end")),
     _Axis("Hires base ratio", float, _hires_ratio),
+    _Axis("Control scale", float, _control("scale"), high=MAX_CONTROL),
+    _Axis("Control start", float, _control("start"), high=MAX_TIMESTEP),
+    _Axis("Control stop", float, _control("stop"), high=MAX_TIMESTEP),
+    _Axis("Postfix", str, _control("postfix")),
+    _Axis("Local mask", str, _local_mask, _truths),
+    _Axis("Conditioner", str, _conditioner, conditioners.choices),
     _Axis("Element weight", float, _weight, high=10.0),
     _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
     _Axis("Plan seed", int, _plan_seed, high=MAX_SEED),
@@ -88,12 +122,17 @@ _AXES = (
 
 
 def applied(p: Any, request: Request) -> Request:
-    """The request with the values of the grid's cell that is drawn; planners before what changes panels."""
+    """The request with the values of the grid's cell that is drawn; planners before what changes panels.
+
+    Raises `InputError` for values that do not go together.
+    """
     values = getattr(p, ATTRIBUTE, None) or {}
     order = {"Planner": 0, "Plan seed": 1, "Kept panel": 2}
     for axis in sorted(_AXES, key=lambda axis: order.get(axis.name, 3)):
         if axis.name in values:
             request = axis.change(request, values[axis.name])
+    if fault := request.guidance.control.fault:
+        raise InputError(f"{_PREFIX}Control stop {fault}")
     return request
 
 
@@ -112,7 +151,7 @@ def _confirm(axis: _Axis) -> Callable[[Any, list[Any]], None]:
             if known is not None and value not in known:
                 listed = ", ".join(known) or "none"
                 raise RuntimeError(f"{_PREFIX}{axis.name}: {shown(value)} is none of {listed}")
-            if known is None and not axis.low <= value <= axis.high:
+            if known is None and axis.type is not str and not axis.low <= value <= axis.high:
                 raise RuntimeError(
                     f"{_PREFIX}{axis.name}: {value} is not in {axis.low:.16g}..{axis.high:.16g}"
                 )

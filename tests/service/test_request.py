@@ -16,6 +16,7 @@ from lib_ranni.service.request import (
     OVERLAPS,
     GuidedMode,
     Hires,
+    PanelControl,
     Planning,
     Request,
     Settings,
@@ -34,6 +35,14 @@ def requests(draw: st.DrawFn) -> Request:
     mode: GuidedMode = draw(st.sampled_from(MODES))
     overlap: Overlap = draw(st.sampled_from(OVERLAPS))
     hires = Hires(enabled=draw(st.booleans()), base_ratio=draw(st.none() | ratios), end=draw(ratios))
+    control = PanelControl(
+        scale=draw(st.none() | st.floats(0, 5)),
+        start=draw(st.floats(500, 1000)),
+        stop=draw(st.floats(0, 499)),
+        postfix=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
+        local_mask=draw(st.booleans()),
+        conditioner=draw(st.text("abcxyz/", max_size=8)),
+    )
     return Request(
         enabled=draw(st.booleans()),
         panels=tuple(draw(st.lists(panels(), max_size=3))),
@@ -45,6 +54,7 @@ def requests(draw: st.DrawFn) -> Request:
             start=draw(ratios),
             end=draw(ratios),
             hires=hires,
+            control=control,
         ),
         planner=Planning(
             name=draw(st.text("abcxyz", max_size=8)), seed=draw(st.none() | st.integers(0, MAX_SEED))
@@ -70,6 +80,13 @@ def test_defaults_are_not_written() -> None:
             "start": float("0"),
             "end": 1,
             "hires": {"enabled": True, "base_ratio": None, "end": float("1.0")},
+            "control": {
+                "scale": None,
+                "start": 1000,
+                "stop": float("600"),
+                "postfix": "",
+                "local_mask": True,
+            },
         }
     }
     assert json.loads(to_json(read(spelled_out).request)) == {"version": 1}
@@ -79,6 +96,20 @@ def test_defaults_are_not_written() -> None:
         "guidance": {"hires": {"end": 0.5}},
     }
     assert "\n" not in to_json(Request(panels=(Panel(base="two\nlines"),)))
+
+
+@pytest.mark.parametrize(
+    ("guidance", "scale"),
+    [
+        ({}, 0.0),
+        ({"mode": "latent"}, 0.0),
+        ({"mode": "panel"}, 0.6),
+        ({"mode": "panel", "control": {"scale": 0}}, 0.0),
+        ({"mode": "attention", "control": {"scale": 1.5}}, 1.5),
+    ],
+)
+def test_panel_control_is_on_where_it_was_asked_for(guidance: Any, scale: float) -> None:
+    assert read({"panel": PANEL, "guidance": guidance}).request.guidance.control_scale == scale
 
 
 @pytest.mark.parametrize("nothing", [None, "", {}])
@@ -149,6 +180,16 @@ def test_arguments_of_the_tab_and_of_the_api(args: tuple[Any, ...], enabled: boo
         ({"guidance": {"strength": 1}}, "guidance.strength"),
         ({"guidance": {"hires": {"base_ratio": -1}}}, "guidance.hires.base_ratio"),
         ({"guidance": {"hires": {"end": []}}}, "guidance.hires.end"),
+        ({"guidance": {"control": 1}}, "guidance.control"),
+        ({"guidance": {"control": {"scale": 6}}}, "guidance.control.scale"),
+        ({"guidance": {"control": {"scale": "much"}}}, "guidance.control.scale"),
+        ({"guidance": {"control": {"start": 1001}}}, "guidance.control.start"),
+        ({"guidance": {"control": {"start": 600}}}, "guidance.control.stop"),
+        ({"guidance": {"control": {"stop": -1}}}, "guidance.control.stop"),
+        ({"guidance": {"control": {"postfix": None}}}, "guidance.control.postfix"),
+        ({"guidance": {"control": {"local_mask": "perhaps"}}}, "guidance.control.local_mask"),
+        ({"guidance": {"control": {"conditioner": "x" * 201}}}, "guidance.control.conditioner"),
+        ({"guidance": {"control": {"strength": 1}}}, "guidance.control.strength"),
         ({"planner": {"name": 3}}, "planner.name"),
         ({"planner": {"seed": -1}}, "planner.seed"),
         ({"planner": "builtin"}, "planner"),

@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import accumulate
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -25,6 +26,13 @@ _TAG = re.compile(r"<(\w+):([^>]+)>")
 
 class Options(SimpleNamespace):
     """Values by name; `set` and `save` do what the host's do, and refuse as it does when they are frozen."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return vars(self)
+
+    def get_default(self, key: str) -> Any:
+        return {"sd_noise_schedule": "Default"}[key]
 
     def set(self, key: str, value: Any) -> bool:
         assert not self.commands.freeze_settings, "changing settings is disabled"
@@ -51,6 +59,22 @@ def encoded(text: str) -> Tensor:
     return torch.randn(tokens_of(text), WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
+class Words:
+    """The text encoder as a splitter: a token for each word, a chunk for 10 of them."""
+
+    id_start, id_end = 1, 2
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        return [[3 + sum(ord(sign) << n for n, sign in enumerate(w)) for w in text.split()] for text in texts]
+
+    def tokenize_line(self, text: str) -> tuple[list[Any], int]:
+        words = text.split()
+        parts = [words[n : n + 10] for n in range(0, len(words), 10)][:2] or [[]]
+        rows = [[self.id_start, *self.tokenize([" ".join(part)])[0]] for part in parts]
+        chunks = [SimpleNamespace(tokens=row + [self.id_end] * (77 - len(row))) for row in rows]
+        return chunks, len(words)
+
+
 class SdConditioning(list[str]):
     def __init__(
         self, prompts: list[str], is_negative_prompt: bool = False, width: int = 0, height: int = 0
@@ -58,16 +82,41 @@ class SdConditioning(list[str]):
         super().__init__(prompts)
 
 
+def get_learned_conditioning_prompt_schedules(
+    prompts: list[str], steps: int, hires_steps: int | None, old: bool
+) -> list[list[tuple[int, str]]]:
+    """`first|then` changes half-way; everything else stays."""
+    total = hires_steps if hires_steps is not None else steps
+    parts = [prompt.split("|") for prompt in prompts]
+    return [[(total * (n + 1) // len(own), part) for n, part in enumerate(own)] for own in parts]
+
+
 def get_learned_conditioning(
     model: Any, prompts: list[str], steps: int, hires_steps: int | None, old: bool
 ) -> list[list[Scheduled]]:
-    """`first|then` changes half-way; everything else stays."""
-    total = hires_steps if hires_steps is not None else steps
-    out = []
-    for prompt in prompts:
-        parts = prompt.split("|")
-        ends = [total * (n + 1) // len(parts) for n in range(len(parts))]
-        out.append([Scheduled(end, encoded(part)) for end, part in zip(ends, parts, strict=True)])
+    found = get_learned_conditioning_prompt_schedules(prompts, steps, hires_steps, old)
+    return [[Scheduled(end, encoded(text)) for end, text in schedule] for schedule in found]
+
+
+def get_multicond_prompt_list(prompts: list[str]) -> tuple[Any, list[str], Any]:
+    """(for each prompt the (index, weight) of its parts, the parts, where each is)."""
+    parts = [part.strip() for prompt in prompts for part in prompt.split("AND")]
+    ends = list(accumulate(len(prompt.split("AND")) for prompt in prompts))
+    found = [
+        [(n, 1.0) for n in range(end - len(p.split("AND")), end)]
+        for p, end in zip(prompts, ends, strict=True)
+    ]
+    return found, parts, {}
+
+
+def parse_prompt_attention(text: str) -> list[list[Any]]:
+    """`(words:1.5)` within others."""
+    pieces = re.split(r"\(([^:()]*):([\d.]+)\)", text)
+    weights = [float(weight) for weight in pieces[2::3]]
+    plain, strong = pieces[0::3], pieces[1::3]
+    out = [[plain[0], 1.0]]
+    for words, weight, rest in zip(strong, weights, plain[1:], strict=True):
+        out += [[words, weight], [rest, 1.0]]
     return out
 
 
@@ -125,7 +174,7 @@ class Denoiser(nn.Module):
         flat = [(n, part) for n, parts in enumerate(prompts) for part in parts]
         params = SimpleNamespace(
             x=torch.cat([x[[n for n, _ in flat]], x]),
-            sigma=torch.full((len(flat) + len(x),), 500),
+            sigma=torch.full((len(flat) + len(x),), self.sampler.timestep(self.step)),
             image_cond=torch.zeros(len(flat) + len(x), 5, 1, 1),
             text_cond=_stacked([encoded(part.text) for _, part in flat]),
             text_uncond=_stacked([encoded(text) for text in negatives]),
@@ -171,7 +220,12 @@ class Sampler:
         self.config = SimpleNamespace(total_steps=lambda steps: steps)
         self.model_wrap_cfg: Any = None
         self.sampler_extra_args: dict[str, Any] = {}
+        self.timesteps: tuple[float, ...] = (500,)
         self._host = host
+
+    def timestep(self, step: int) -> float:
+        """The noise level of a step; those after the last given have the same."""
+        return self.timesteps[min(step, len(self.timesteps) - 1)]
 
     def launch_sampling(self, steps: int, function: Callable[[], Any]) -> Any:
         return function()
@@ -195,10 +249,19 @@ class Host:
         self.reported: list[str] = []
         model = SimpleNamespace(diffusion_model=unet, conditioning_key="crossattn")
         commands = SimpleNamespace(api_auth=None, freeze_settings=False)
-        opts = Options(batch_cond_uncond=True, use_old_scheduling=False, skip=False, commands=commands)
+        opts = Options(
+            batch_cond_uncond=True,
+            use_old_scheduling=False,
+            skip=False,
+            commands=commands,
+            emphasis="Original",
+        )
+        self.checkpoint = SimpleNamespace(filename=str(data / "checkpoint.safetensors"))
         self.shared = ModuleType("modules.shared")
         self.shared.__dict__.update(
-            sd_model=SimpleNamespace(model=model),
+            sd_model=SimpleNamespace(
+                model=model, cond_stage_model=Words(), sd_checkpoint_info=self.checkpoint
+            ),
             opts=opts,
             state=SimpleNamespace(job_count=-1, interrupted=False, skipped=False, stopping_generation=False),
             loaded_hypernetworks=[],
@@ -236,15 +299,24 @@ class Host:
         )
         found = {
             "shared": self.shared,
-            "devices": module("devices", autocast=nullcontext),
+            "devices": module("devices", autocast=nullcontext, device=torch.device("cpu")),
             "errors": module("errors", report=lambda text, exc_info=None: self.reported.append(text)),
             "extra_networks": module("extra_networks", parse_prompt=parse_prompt),
-            "paths_internal": module("paths_internal", data_path=str(self._data)),
+            "paths_internal": module(
+                "paths_internal", data_path=str(self._data), models_path=str(self._data / "models")
+            ),
             "prompt_parser": module(
                 "prompt_parser",
                 SdConditioning=SdConditioning,
                 get_learned_conditioning=get_learned_conditioning,
+                get_learned_conditioning_prompt_schedules=get_learned_conditioning_prompt_schedules,
+                get_multicond_prompt_list=get_multicond_prompt_list,
+                parse_prompt_attention=parse_prompt_attention,
             ),
+            "sd_models": module(
+                "sd_models", checkpoint_aliases={}, select_checkpoint=lambda: self.checkpoint
+            ),
+            "ui_common": module("ui_common", create_refresh_button=object),
             "sd_hijack": module("sd_hijack", model_hijack=SimpleNamespace(get_prompt_lengths=prompt_lengths)),
             "sd_unet": module("sd_unet", current_unet=None),
             "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),

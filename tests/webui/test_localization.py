@@ -36,9 +36,9 @@ def _texts(node: ast.AST) -> Iterator[str]:
 
 def texts() -> set[str]:
     from lib_ranni.service.connection import OWN
-    from lib_ranni.service.request import MODES, OVERLAPS
+    from lib_ranni.service.request import MODES, OVERLAPS, OWN_CONDITIONER
 
-    found: set[str] = {*MODES, *OVERLAPS, OWN, "This panel is not used until it is mended:"}
+    found: set[str] = {*MODES, *OVERLAPS, OWN, OWN_CONDITIONER, "This panel is not used until it is mended:"}
     found |= {"Ranni: language models"}
     for name in ("webui/tab", "webui/settings", "service/connection"):
         source = (ROOT / "lib_ranni" / f"{name}.py").read_text("utf-8")

@@ -153,8 +153,10 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
     xyz.add_axes()
     xyz.add_axes()
     axes = {option.label: option for option in options}
-    assert len(axes) == len(options) == 11
+    assert len(axes) == len(options) == 17
     values = {"Mode": "latent", "Base ratio": 0.5, "Element weight": 0.5, "Kept panel": "two cups"}
+    values |= {"Control scale": 0.5, "Control start": 900.0, "Control stop": 0.0, "Postfix": "4k"}
+    values |= {"Local mask": "False", "Conditioner": "from the checkpoint"}
     cell = SimpleNamespace()
     shared = cell.__dict__.setdefault("_ranni_axes", {})
     for name, value in values.items():
@@ -162,10 +164,17 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
         axes[f"[Ranni] {name}"].apply(cell, value, [value])
     assert shared == {}
     request = recorded(processed({"panel": PANEL}, _ranni_axes=cell._ranni_axes))
-    assert request["guidance"] == {"mode": "latent", "base_ratio": 0.5}
+    control = {"scale": 0.5, "start": 900.0, "stop": 0.0, "postfix": "4k", "local_mask": False}
+    assert request["guidance"] == {"mode": "latent", "base_ratio": 0.5, "control": control}
     assert request["panel"]["elements"][0]["description"] == "cup"
     assert request["panel"]["elements"][0]["weight"] == 0.5
     assert axes["[Ranni] Kept panel"].choices() == ["two cups"]
+
+
+def test_a_cell_whose_control_would_stop_before_it_starts_is_told(host: Host) -> None:
+    p = processed({"panel": PANEL}, _ranni_axes={"Control stop": 700.0, "Control start": 700.0})
+    assert "Control stop is 700, where control starts at 700" in p.comments[0]
+    assert p.extra_generation_params == {}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +183,10 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
         ("Mode", "magic", "none of attention, latent"),
         ("Base ratio", 1.5, "not in 0..1"),
         ("Plan seed", -1, "not in 0..4294967295"),
+        ("Control scale", 5.1, "not in 0..5"),
+        ("Control stop", 1001, "not in 0..1000"),
+        ("Local mask", "perhaps", "none of True, False"),
+        ("Conditioner", "nope", "none of from the checkpoint"),
         ("Kept panel", "../../config", "none of none"),
     ],
 )

@@ -12,6 +12,9 @@ import httpx
 import numpy as np
 from PIL import Image
 
+# The grid script's arguments after its axes: a legend, lone images too, random seeds and sub-grids not.
+_GRID_OPTIONS = (True, True, False, False, False, False, False, 0, False)
+
 LEFT = {"x0": 0.05, "y0": 0.3, "x1": 0.45, "y1": 0.7}
 RIGHT = {"x0": 0.55, "y0": 0.3, "x1": 0.95, "y1": 0.7}
 
@@ -24,6 +27,14 @@ def panel(left: str = "a red circle", right: str = "a blue square", **fields: An
             {"id": "e2", "description": right, "box": RIGHT},
         ]
     }
+
+
+class Call(NamedTuple):
+    """A call of the UNet: its timestep, its latent's height, and what was added to each row at most."""
+
+    timestep: float
+    height: int
+    added: list[float]
 
 
 class Drawn(NamedTuple):
@@ -46,6 +57,18 @@ class Drawn(NamedTuple):
         return np.stack(arrays)
 
     @property
+    def residuals(self) -> list[Call]:
+        """Each call of the UNet, where the recorder was asked for residuals."""
+        return [Call(*call) for call in json.loads(_quoted(self.infotexts[0], "Residuals"))]
+
+    @property
+    def last_alpha(self) -> float:
+        """The noise schedule's last share of the picture, told along with the residuals."""
+        found = re.search(r"Last alpha: ([^,]+)", self.infotexts[0])
+        assert found is not None, "the recorder was not asked for residuals"
+        return float(found[1])
+
+    @property
     def pixels(self) -> np.ndarray:
         """The first picture, (h, w, 3) as whole numbers."""
         return pixels(self.pictures[0])
@@ -62,11 +85,17 @@ def pixels(picture: Image.Image) -> np.ndarray:
 
 def request_of(infotext: str) -> dict[str, Any] | None:
     """The request in an infotext, as the host's own quoting wrote it."""
-    start = infotext.find('Ranni: "')
+    text = _quoted(infotext, "Ranni")
+    return json.loads(text) if text else None
+
+
+def _quoted(infotext: str, key: str) -> str:
+    """The text that the host quoted under a key; empty where there is none."""
+    start = infotext.find(f'{key}: "')
     if start < 0:
-        return None
-    text, _ = json.JSONDecoder().raw_decode(infotext[start + len("Ranni: ") :])
-    return json.loads(text)
+        return ""
+    text, _ = json.JSONDecoder().raw_decode(infotext[start + len(f"{key}: ") :])
+    return str(text)
 
 
 def encoded(picture: Image.Image) -> str:
@@ -120,6 +149,18 @@ class Host:
             scripts["Ranni recorder"] = {"args": [recorder]}
         body["alwayson_scripts"] = scripts
         return self.post(f"/sdapi/v1/{kind}", body)
+
+    def grid(self, *axes: tuple[str, Any] | None) -> dict[str, Any]:
+        """The fields of a generation that draw a grid: an axis is its name, and its values or their list."""
+        scripts = self.get("/sdapi/v1/script-info").json()
+        grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
+        labels = grid["args"][0]["choices"]
+        values: list[Any] = []
+        for axis in (*axes, None, None)[:3]:
+            name, given = axis or ("", "")
+            texts = [given, []] if isinstance(given, str) else ["", given]
+            values += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
+        return {"script_name": "x/y/z plot", "script_args": [*values, *_GRID_OPTIONS]}
 
     def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:
         """Like `generation`, and it must succeed."""

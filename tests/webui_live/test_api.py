@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,6 @@ BAD_PANELS: list[tuple[Any, str]] = [
     ({"base": 1}, "panel.base"),
     ({"aspect": 1e300, "elements": []}, "panel.aspect"),
 ]
-
-# The grid script's arguments after its axes: a legend, lone images too, random seeds and sub-grids not.
-_GRID_OPTIONS = (True, True, False, False, False, False, False, 0, False)
-_NO_THIRD_AXIS = (0, "", [], *_GRID_OPTIONS[:-1])
 
 
 @pytest.mark.parametrize(("bad", "path"), BAD_PANELS)
@@ -82,19 +79,9 @@ def test_an_infotext_goes_through_png_info(host: Host) -> None:
     ],
 )
 def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: Any, y: Any, z: Any) -> None:
-    scripts = host.get("/sdapi/v1/script-info").json()
-    grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
-    labels = grid["args"][0]["choices"]
-    axes: list[Any] = []
-    count = 1
-    for axis in (x, y, z):
-        name, values = axis or (None, "")
-        listed = values if isinstance(values, list) else values.split(", ")
-        count *= len(listed)
-        texts = [values, []] if isinstance(values, str) else ["", values]
-        axes += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
-    fields = {"script_name": "x/y/z plot", "script_args": [*axes, *_GRID_OPTIONS]}
-    drawn = host.draw(request={"panel": panel()}, **fields)
+    given = [axis[1] for axis in (x, y, z) if axis is not None]
+    count = math.prod(len(values if isinstance(values, list) else values.split(", ")) for values in given)
+    drawn = host.draw(request={"panel": panel()}, **host.grid(x, y, z))
     found = [request_of(text) for text in drawn.infotexts]
     cells = [n for n, picture in enumerate(drawn.pictures) if picture.size == (128, 128)]
     assert len(cells) == count
@@ -111,19 +98,14 @@ def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: An
 def test_values_of_an_axis_are_checked_before_anything_is_drawn(
     host: Host, values: str, complaint: str
 ) -> None:
-    axes = next(s for s in host.get("/sdapi/v1/script-info").json() if s["name"] == "x/y/z plot")["args"][0]
-    mode = axes["choices"].index("[Ranni] Mode")
-    rest = [0, "", [], *_NO_THIRD_AXIS, True]
-    answer = host.generation(
-        request={"panel": panel()}, script_name="x/y/z plot", script_args=[mode, values, [], *rest]
-    )
+    answer = host.generation(request={"panel": panel()}, **host.grid(("Mode", values)))
     assert answer.status_code == 500
     assert complaint in json.dumps(answer.json())
 
 
 def test_the_routes_answer(host: Host) -> None:
     version = host.get("/ranni/v1/version").json()
-    assert version["modes"] == ["attention", "latent"]
+    assert version["modes"] == ["attention", "latent", "panel"]
     assert "$defs" in host.get("/ranni/v1/schema").json()
     planned = host.post("/ranni/v1/plan", {"prompt": "two red apples"}).json()
     assert len(planned["panel"]["elements"]) == 2

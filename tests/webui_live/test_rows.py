@@ -19,7 +19,7 @@ TOLERANCES = {"UniPC": 1.5e-4}
 """Its third order enlarges what other batch sizes change in the last digit; its latents reach 5."""
 
 # What is asked, and how many pictures of it are drawn at once.
-ARRANGED: dict[str, tuple[dict[str, Any], int]] = {
+ARRANGEMENTS: dict[str, tuple[dict[str, Any], int]] = {
     "as usual": ({}, 1),
     "batch of 2": ({}, 2),
     "batch of 4": ({}, 4),
@@ -39,30 +39,34 @@ ARRANGED: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-def _drawn(host: Host, request: Any, **fields: Any) -> Drawn:
+def drawn(host: Host, request: Any, **fields: Any) -> Drawn:
     asked = {"steps": 3, "width": 128, "height": 192, **fields}
     return host.draw(request=request, recorder={"latents": True}, **asked)
 
 
-def _difference(first: np.ndarray, second: np.ndarray) -> float:
+def difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.abs(first - second).max())
 
 
 @pytest.mark.parametrize("sampler", ["Euler", "DPM++ 2M SDE", "DDIM", "UniPC"])
 @pytest.mark.parametrize("mode", ["attention", "latent"])
-@pytest.mark.parametrize("arranged", ARRANGED)
+@pytest.mark.parametrize("arranged", ARRANGEMENTS)
 def test_a_picture_is_the_same_however_its_rows_are_arranged(
     host: Host, arranged: str, mode: str, sampler: str
 ) -> None:
-    fields, batch = ARRANGED[arranged]
     asked = {"panel": panel(negative="a square"), "guidance": {"mode": mode, "base_ratio": 0.2}}
-    together = _drawn(host, asked, sampler_name=sampler, batch_size=batch, **fields)
+    check_arrangement(host, arranged, asked, sampler)
+
+
+def check_arrangement(host: Host, arranged: str, asked: Any, sampler: str) -> None:
+    fields, batch = ARRANGEMENTS[arranged]
+    together = drawn(host, asked, sampler_name=sampler, batch_size=batch, **fields)
     alone = {**fields, "n_iter": 1, "override_settings": {**fields.get("override_settings", {}), **ALONE}}
     for image, latent in enumerate(together.latents):
-        expected = _drawn(host, asked, sampler_name=sampler, seed=1 + image, **alone).latents[0]
-        assert _difference(latent, expected) <= TOLERANCES.get(sampler, TOLERANCE)
-    plain = _drawn(host, None, sampler_name=sampler, **alone)
-    assert _difference(pixels(together.pictures[0]), plain.pixels) > 20
+        expected = drawn(host, asked, sampler_name=sampler, seed=1 + image, **alone).latents[0]
+        assert difference(latent, expected) <= TOLERANCES.get(sampler, TOLERANCE)
+    plain = drawn(host, None, sampler_name=sampler, **alone)
+    assert difference(pixels(together.pictures[0]), plain.pixels) > 20
 
 
 @pytest.mark.parametrize("mode", ["attention", "latent"])
@@ -71,9 +75,9 @@ def test_without_a_base_a_region_takes_its_row(host: Host, mode: str) -> None:
     whole["elements"][0]["box"] = {"x0": 0.0, "y0": 0.0, "x1": 0.5, "y1": 1.0}
     whole["elements"][1]["box"] = {"x0": 0.5, "y0": 0.0, "x1": 1.0, "y1": 1.0}
     asked = {"panel": whole, "guidance": {"mode": mode, "base_ratio": 0}}
-    together = _drawn(host, asked, batch_size=2)
+    together = drawn(host, asked, batch_size=2)
     for image, latent in enumerate(together.latents):
-        expected = _drawn(host, asked, seed=1 + image, override_settings=ALONE).latents[0]
-        assert _difference(latent, expected) <= TOLERANCE
-    other_base = _drawn(host, asked, prompt="a green star")
-    assert _difference(other_base.latents[0], together.latents[0]) <= TOLERANCE
+        expected = drawn(host, asked, seed=1 + image, override_settings=ALONE).latents[0]
+        assert difference(latent, expected) <= TOLERANCE
+    other_base = drawn(host, asked, prompt="a green star")
+    assert difference(other_base.latents[0], together.latents[0]) <= TOLERANCE

@@ -1,14 +1,15 @@
 """For the live tests only: what a WebUI does not tell over its API.
 
-Linked into a WebUI's `extensions/`, this hands out final latents as floats, makes the model fail in the
-midst of a step, and says which attributes of the host changed between two moments. The extension under
-test knows nothing of it.
+Linked into a WebUI's `extensions/`, this hands out final latents as floats, says what was added to the rows
+behind the UNet's first convolution, makes the model fail in the midst of a step, and says which attributes
+of the host changed between two moments. The extension under test knows nothing of it.
 """
 
 from __future__ import annotations
 
 import base64
 import gc
+import json
 import sys
 from contextlib import closing
 from types import FunctionType, MethodType
@@ -23,7 +24,7 @@ _before: dict[str, Any] = {}
 
 
 class Recorder(scripts.Script):
-    """Takes one argument: {"latents": true, "fail_at": 3, "fail_in_attention": 3,
+    """Takes one argument: {"latents": true, "residuals": true, "fail_at": 3, "fail_in_attention": 3,
     "interrupt_at": 3}, each key optional."""
 
     def title(self) -> str:
@@ -39,6 +40,8 @@ class Recorder(scripts.Script):
     def process(self, p: Any, asked: Any = None, *_: Any) -> None:
         asked = asked if isinstance(asked, dict) else {}
         p._recorded = [] if asked.get("latents") else None
+        if asked.get("residuals"):
+            p._residuals = _Residuals(shared.sd_model)
         for name, act in (("fail_at", _fail), ("interrupt_at", _interrupt)):
             if name in asked:
                 _at_call(shared.sd_model.model.diffusion_model, asked[name], act)
@@ -71,6 +74,12 @@ class Recorder(scripts.Script):
         with closing(inner):
             image.image = processing.process_images(inner).images[0]
 
+    def postprocess_batch(self, p: Any, *_: Any, **__: Any) -> None:
+        if (residuals := getattr(p, "_residuals", None)) is not None:
+            residuals.close()
+            p.extra_generation_params["Residuals"] = json.dumps(residuals.calls)
+            p.extra_generation_params["Last alpha"] = residuals.last_alpha
+
     def post_sample(self, p: Any, ps: Any, *_: Any) -> None:
         if getattr(p, "_recorded", None) is None:
             return
@@ -79,6 +88,41 @@ class Recorder(scripts.Script):
         p._recorded = [base64.b64encode(latent.tobytes()).decode() for latent in latents]
         p.extra_generation_params["Latents"] = _of_picture
         p.extra_generation_params["Latents size"] = "x".join(map(str, latents[0].shape))
+
+
+class _Residuals:
+    """What comes between the UNet's first convolution and its next block, call by call.
+
+    `calls` are [timestep, height of the latent, the largest change of each row].
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.calls: list[list[Any]] = []
+        # The host's own number, which its setting of the noise schedule changes.
+        self.last_alpha = 0.0
+        self._model, self._timestep, self._made = model, 0.0, None
+        unet = model.model.diffusion_model
+        self._handles = [
+            unet.register_forward_pre_hook(self._begin),
+            unet.input_blocks[0].register_forward_hook(self._make),
+            unet.input_blocks[1].register_forward_pre_hook(self._see),
+        ]
+
+    def _begin(self, _: Any, args: Any) -> None:
+        self._timestep = float(args[1][0])
+        self.last_alpha = float(self._model.alphas_cumprod[-1])
+
+    def _make(self, _: Any, __: Any, output: Any) -> None:
+        self._made = output
+
+    def _see(self, _: Any, args: Any) -> None:
+        change = (args[0] - self._made).abs().flatten(1).amax(1)
+        self.calls.append([self._timestep, args[0].shape[-2], [float(row) for row in change]])
+
+    def close(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._made = None
 
 
 def _of_picture(p: Any, index: int, all_prompts: list[str], **_: Any) -> str | None:
