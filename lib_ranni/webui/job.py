@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from modules import errors
+from torch import Tensor
 
 from lib_ranni.errors import RanniError
 from lib_ranni.guidance.weights import Mixing
@@ -14,8 +16,9 @@ from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.service.request import Request
-from lib_ranni.webui import networks
+from lib_ranni.webui import layout_start, networks
 from lib_ranni.webui.batch_texts import BatchTexts
+from lib_ranni.webui.binding import Binding
 from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
 from lib_ranni.webui.pictures import encode_pictures
@@ -94,13 +97,36 @@ class Job:
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
-            return BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
+            texts = BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
+            texts.binding = self._binding(p.hr_prompts if second else p.prompts)
+            return texts
 
         Pass(guidance.mode, encode, self.failed).guard(p.sampler)
 
+    def lean_noise(self, noise: Tensor | None) -> None:
+        """Let the noise (B, C, h, w) of the pass that is about to begin lean towards the panels' colors."""
+        p, guidance = self._p, self.request.guidance
+        if not guidance.layout_noise or noise is None or not layout_start.starts_from_noise(p):
+            return
+        panels = [acting(panel, guidance.start, guidance.end) for panel in self._seen_panels()]
+        try:
+            layout_start.lean(p, noise, panels, guidance.layout_noise)
+        except Exception as error:
+            self.warn(f"layout noise does not act: {_cause(error)}", error)
+
+    def _binding(self, prompts: Sequence[str]) -> Binding | None:
+        strength = self.request.guidance.attention_bias
+        if not strength or self.request.guidance.mode != "attention":
+            return None
+        try:
+            return Binding([*prompts, *[""] * self._p.batch_size], span_of(self._p), strength)
+        except Exception as error:
+            self.warn(f"the attention bias does not act: {_cause(error)}", error)
+            return None
+
     def failed(self, error: Exception) -> None:
         """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""
-        cause = str(error).strip() or type(error).__name__
+        cause = _cause(error)
         self._p.extra_generation_params[PROBLEM] = cause
         self.warn(f"the rest of this picture is drawn without the panel: {cause}", error)
 
@@ -125,6 +151,10 @@ class Job:
                 f"in attention mode LoRAs of elements ({', '.join(sorted(present))}) act on the element's "
                 "text only: on the text encoder, and on keys and values; latent mode uses them whole"
             )
+
+
+def _cause(error: Exception) -> str:
+    return str(error).strip() or type(error).__name__
 
 
 def _window(p: Any) -> Box | None:

@@ -81,6 +81,7 @@ class RanniScript(scripts.Script):
             return
         try:
             job.start_pass()
+            job.lean_noise(kwargs.get("x"))
         except Exception as error:
             job.failed(error)
 

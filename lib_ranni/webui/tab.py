@@ -15,6 +15,7 @@ import gradio as gr
 import msgspec
 from modules.ui_components import FormRow, InputAccordion
 
+from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.panel.problems import Problem
 from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
@@ -32,11 +33,12 @@ _USUAL = NAMES[0]
 
 # Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
 _COMPOSE = """
-(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd) => {
+(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd, noise, bias) => {
     let read = null;
     if (panel.trim()) { try { read = JSON.parse(panel); } catch (error) { read = panel; } }
     const second = { enabled: hires, base_ratio: hiresRatio < 0 ? null : hiresRatio, end: hiresEnd };
     const guidance = { mode, base_ratio: ratio, feather, overlap, start, end, hires: second };
+    Object.assign(guidance, { layout_noise: noise, attention_bias: bias });
     const request = { version: 1, guidance };
     if (read !== null) { request.panel = read; }
     else if (planner !== "none") { request.planner = { name: planner }; }
@@ -99,7 +101,10 @@ def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
         hires = gr.Checkbox(True, label="Guide the hires pass", elem_id=identify("hires"))
         hires_ratio = _slider(identify, "Hires base ratio (-1: the same)", -1.0, low=-1.0)
         hires_end = _slider(identify, "Hires end", usual.hires.end)
-    return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end]
+    with FormRow():
+        noise = _slider(identify, "Layout noise", usual.layout_noise, high=MOST_STRENGTH)
+        bias = _slider(identify, "Attention bias", usual.attention_bias)
+    return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end, noise, bias]
 
 
 def _slider(
@@ -142,6 +147,8 @@ def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, 
         lambda r: r.guidance.hires.enabled,
         lambda r: -1.0 if r.guidance.hires.base_ratio is None else r.guidance.hires.base_ratio,
         lambda r: r.guidance.hires.end,
+        lambda r: r.guidance.layout_noise,
+        lambda r: r.guidance.attention_bias,
     ]
     fields = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
     return [*fields, *((c, value(read)) for c, read in zip(controls, readers, strict=True))]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from modules import scripts
 
+from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.service.request import MODES, Planning, Request
@@ -79,6 +80,8 @@ _AXES = (
     _Axis("Feather", float, _guidance("feather"), high=0.5),
     _Axis("Start", float, _guidance("start")),
     _Axis("End", float, _guidance("end")),
+    _Axis("Layout noise", float, _guidance("layout_noise"), high=MOST_STRENGTH),
+    _Axis("Attention bias", float, _guidance("attention_bias")),
     _Axis("Hires base ratio", float, _hires_ratio),
     _Axis("Element weight", float, _weight, high=10.0),
     _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
