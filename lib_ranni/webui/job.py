@@ -116,7 +116,10 @@ class Job:
 
     def _binding(self, prompts: Sequence[str]) -> Binding | None:
         strength = self.request.guidance.attention_bias
-        if not strength or self.request.guidance.mode != "attention":
+        if not strength:
+            return None
+        if self.request.guidance.mode != "attention":
+            self.warn("the attention bias acts in attention mode only")
             return None
         try:
             return Binding([*prompts, *[""] * self._p.batch_size], span_of(self._p), strength)

@@ -51,6 +51,41 @@ def encoded(text: str) -> Tensor:
     return torch.randn(tokens_of(text), WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
+def get_learned_conditioning_prompt_schedules(
+    prompts: list[str], steps: int, hires_steps: int | None, old: bool
+) -> list[list[list[Any]]]:
+    """The words behind `get_learned_conditioning`."""
+    total = hires_steps if hires_steps is not None else steps
+    texts = [prompt.split("|") for prompt in prompts]
+    return [[[total * (n + 1) // len(own), text] for n, text in enumerate(own)] for own in texts]
+
+
+def get_multicond_prompt_list(prompts: list[str]) -> tuple[list[list[tuple[int, float]]], list[str], None]:
+    """Parts of prompts, as (number, weight) for each prompt, and the parts by number."""
+    parts = [part.strip() for prompt in prompts for part in prompt.split("AND")]
+    numbers = iter(range(len(parts)))
+    return [[(next(numbers), 1.0) for _ in prompt.split("AND")] for prompt in prompts], parts, None
+
+
+class TextEncoder:
+    """A word is a token: its number among all words ever seen."""
+
+    id_end = -1
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        return [[self._known.setdefault(word, len(self._known)) for word in t.split()] for t in texts]
+
+    def tokenize_line(self, text: str) -> tuple[list[Any], int]:
+        """Chunks of 77 tokens, start and end among them."""
+        tokens = self.tokenize([text])[0]
+        rows = [tokens[n : n + 75] for n in range(0, max(1, len(tokens)), 75)]
+        chunks = [SimpleNamespace(tokens=[-2, *row, *[-1] * (76 - len(row))]) for row in rows]
+        return chunks, len(tokens)
+
+
 class SdConditioning(list[str]):
     def __init__(
         self, prompts: list[str], is_negative_prompt: bool = False, width: int = 0, height: int = 0
@@ -82,6 +117,13 @@ def prompt_lengths(text: str) -> tuple[int, int]:
     """A token for each word, as the host counts where a model is loaded."""
     count = len(text.split())
     return count, 75 * max(1, -(-count // 75))
+
+
+def images_tensor_to_samples(images: Tensor, approximation: int | None, model: Any) -> Tensor:
+    """Pictures in 0..1 to latents, around which it draws random numbers."""
+    small = torch.nn.functional.avg_pool2d(images * 2 - 1, 8)
+    latents = torch.cat([small, small.mean(1, keepdim=True)], 1)
+    return latents + 1e-3 * torch.randn(latents.shape)
 
 
 class Part(NamedTuple):
@@ -172,6 +214,11 @@ class Sampler:
         self.model_wrap_cfg: Any = None
         self.sampler_extra_args: dict[str, Any] = {}
         self._host = host
+        if host.by_timesteps:
+            # The host tells them apart by their classes, we by what they have.
+            self.get_timesteps = lambda p, steps: torch.arange(1, 1000, 1000 // steps)
+        else:
+            self.get_sigmas = lambda p, steps: torch.linspace(14.6, 0, steps + 1)
 
     def launch_sampling(self, steps: int, function: Callable[[], Any]) -> Any:
         return function()
@@ -195,10 +242,23 @@ class Host:
         self.reported: list[str] = []
         model = SimpleNamespace(diffusion_model=unet, conditioning_key="crossattn")
         commands = SimpleNamespace(api_auth=None, freeze_settings=False)
-        opts = Options(batch_cond_uncond=True, use_old_scheduling=False, skip=False, commands=commands)
+        opts = Options(
+            batch_cond_uncond=True,
+            use_old_scheduling=False,
+            skip=False,
+            commands=commands,
+            sgm_noise_multiplier=False,
+            sd_vae_encode_method="Full",
+        )
+        self.by_timesteps = False
         self.shared = ModuleType("modules.shared")
         self.shared.__dict__.update(
-            sd_model=SimpleNamespace(model=model),
+            sd_model=SimpleNamespace(
+                model=model,
+                alphas_cumprod=torch.linspace(0.9985, 0.0047, 1000),
+                cond_stage_model=TextEncoder(),
+            ),
+            device=torch.device("cpu"),
             opts=opts,
             state=SimpleNamespace(job_count=-1, interrupted=False, skipped=False, stopping_generation=False),
             loaded_hypernetworks=[],
@@ -244,6 +304,13 @@ class Host:
                 "prompt_parser",
                 SdConditioning=SdConditioning,
                 get_learned_conditioning=get_learned_conditioning,
+                get_learned_conditioning_prompt_schedules=get_learned_conditioning_prompt_schedules,
+                get_multicond_prompt_list=get_multicond_prompt_list,
+            ),
+            "sd_samplers_common": module(
+                "sd_samplers_common",
+                approximation_indexes={"Full": 0},
+                images_tensor_to_samples=images_tensor_to_samples,
             ),
             "sd_hijack": module("sd_hijack", model_hijack=SimpleNamespace(get_prompt_lengths=prompt_lengths)),
             "sd_unet": module("sd_unet", current_unet=None),

@@ -78,6 +78,7 @@ def test_an_infotext_goes_through_png_info(host: Host) -> None:
     [
         (("Mode", ["attention", "latent"]), ("Base ratio", "0, 0.3, 0.6"), None),
         (("Base ratio", "0, 0.3, 0.6"), ("End", "0.3, 0.6, 1"), None),
+        (("Layout noise", "0, 3, 10"), ("Attention bias", "0, 0.2, 1"), None),
         (("Feather", "0, 0.1"), ("Base ratio", "0.1, 0.5"), ("Mode", ["attention", "latent"])),
     ],
 )
@@ -94,14 +95,14 @@ def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: An
         texts = [values, []] if isinstance(values, str) else ["", values]
         axes += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
     fields = {"script_name": "x/y/z plot", "script_args": [*axes, *_GRID_OPTIONS]}
-    drawn = host.draw(request={"panel": panel()}, **fields)
+    drawn = host.draw(request={"panel": panel(colors=["#00ff00"])}, prompt="a red circle", **fields)
     found = [request_of(text) for text in drawn.infotexts]
     cells = [n for n, picture in enumerate(drawn.pictures) if picture.size == (128, 128)]
     assert len(cells) == count
     assert len({pixels(drawn.pictures[n]).tobytes() for n in cells}) == count
     assert len({json.dumps(found[n]) for n in cells}) == count
     for n in cells:
-        alone = host.draw(request=found[n])
+        alone = host.draw(request=found[n], prompt="a red circle")
         assert np.array_equal(alone.pixels, pixels(drawn.pictures[n]))
 
 
