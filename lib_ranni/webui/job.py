@@ -10,7 +10,7 @@ from typing import Any
 from modules import errors
 from torch import Tensor
 
-from lib_ranni.errors import RanniError
+from lib_ranni.errors import GuidanceError, RanniError
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Box, Panel
@@ -112,20 +112,25 @@ class Job:
         try:
             layout_start.lean(p, noise, panels, guidance.layout_noise)
         except Exception as error:
-            self.warn(f"layout noise does not act: {_cause(error)}", error)
+            self._inert("layout noise", error)
 
     def _binding(self, prompts: Sequence[str]) -> Binding | None:
         strength = self.request.guidance.attention_bias
         if not strength:
             return None
-        if self.request.guidance.mode != "attention":
-            self.warn("the attention bias acts in attention mode only")
-            return None
         try:
+            if self.request.guidance.mode != "attention":
+                raise GuidanceError("it is for attention mode only")
             return Binding([*prompts, *[""] * self._p.batch_size], span_of(self._p), strength)
         except Exception as error:
-            self.warn(f"the attention bias does not act: {_cause(error)}", error)
+            self._inert("the attention bias", error)
             return None
+
+    def _inert(self, what: str, error: Exception) -> None:
+        """Something beside the guidance has no effect; the guidance goes on."""
+        cause = f"{what} does not act: {_cause(error)}"
+        self._p.extra_generation_params.setdefault(PROBLEM, cause)
+        self.warn(cause, error)
 
     def failed(self, error: Exception) -> None:
         """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""

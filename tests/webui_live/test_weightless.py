@@ -102,6 +102,5 @@ def test_what_has_no_effect_is_told_and_drawn(host: Host, mode: str) -> None:
     guidance = {"mode": mode, "layout_noise": 1.0, "attention_bias": 1.0}
     answer = host.generation(request={"panel": panel(), "guidance": guidance}, prompt="")
     assert answer.status_code == 200
-    said = answer.json()["info"]
-    assert "has colors" in said
-    assert ("attention mode only" in said) == (mode == "latent")
+    # An infotext has room for the first of them.
+    assert ("attention mode only" if mode == "latent" else "has colors") in answer.json()["info"]
