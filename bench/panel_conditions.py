@@ -1,5 +1,7 @@
 """What palettes and keypoints do under panel control, and what it costs, on the shapes checkpoint.
 
+Without a conditioner nothing is controlled but by --layout-noise and --attention-bias.
+
 colors     the suite's prompts without their colors, which only the palettes tell: share of boxes in which an
            object of the asked color is drawn
 keypoints  random scenes with boxes twice as large as their objects: IoU of what is drawn with the object that
@@ -42,9 +44,11 @@ def main() -> int:
     checkpoint = load_checkpoint(args.model)
     if args.conditioner is not None:
         checkpoint = checkpoint.with_conditioner(args.conditioner)
-    given = {name: getattr(args, name) for name in ("control", "control_stop")}
+    own = ("control", "control_stop", "layout_noise", "attention_bias")
+    given = {name: getattr(args, name) for name in own}
     given = {name: value for name, value in given.items() if value is not None}
-    draw = _Drawing(checkpoint, {"mode": args.mode, "control": checkpoint.defaults.control, **given})
+    control = 0.0 if checkpoint.conditioner is None else checkpoint.defaults.control
+    draw = _Drawing(checkpoint, {"mode": args.mode, "control": control, **given})
     for what in args.what:
         {"colors": _colors, "keypoints": _keypoints, "overhead": _overhead}[what](draw, args)
     return 0
@@ -176,11 +180,13 @@ def _overhead(draw: _Drawing, args: argparse.Namespace) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", nargs="*", default=["colors", "keypoints", "overhead"])
-    parser.add_argument("--mode", choices=("attention", "latent", "panel"), default="attention")
+    parser.add_argument("--mode", choices=("plain", "attention", "latent", "panel"), default="attention")
     parser.add_argument("--limit", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--control", type=float)
     parser.add_argument("--control-stop", type=float)
+    parser.add_argument("--layout-noise", type=float)
+    parser.add_argument("--attention-bias", type=float)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--conditioner", type=Path)
     return parser.parse_args()

@@ -51,7 +51,7 @@ class Layout(NamedTuple):
 
 
 def make_layout(maps: Tensor) -> Layout:
-    """Arrange weight maps (texts, N) that sum to 1 over texts."""
+    """Arrange weight maps (texts, N) that sum to 1 over texts, or to less where another text has the rest."""
     acting = maps > 0
     everywhere = acting.all(1)
     wholes = tuple(Whole(int(t), _share(maps[t])) for t in everywhere.nonzero().flatten())
@@ -66,7 +66,7 @@ def make_layout(maps: Tensor) -> Layout:
 
 def _make_picks(maps: Tensor, cropped: Sequence[int], cells: Sequence[Tensor]) -> tuple[Pick, ...]:
     """Sort the cropped texts of each token into layers; a token with fewer takes row 0 with share 0."""
-    depth = torch.zeros_like(maps[0], dtype=torch.long)
+    depth = torch.zeros(maps.shape[1], dtype=torch.long, device=maps.device)
     overlap = int((maps[list(cropped)] > 0).sum(0).max()) if cropped else 0
     index = torch.zeros(overlap, maps.shape[1], dtype=torch.long, device=maps.device)
     weight = torch.zeros(overlap, maps.shape[1], dtype=maps.dtype, device=maps.device)

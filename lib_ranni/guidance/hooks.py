@@ -259,3 +259,11 @@ def grid_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Grid:
         if isinstance(value, Tensor):
             return value.shape[-2], value.shape[-1]
     raise GuidanceError("the denoiser was called without a latent")
+
+
+def timestep_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """The noise level of a call; all of its rows have the same."""
+    given = args[1] if len(args) > 1 else kwargs.get("timesteps", kwargs.get("timestep"))
+    if given is None:
+        raise GuidanceError("the denoiser was called without a timestep; what depends on it cannot act here")
+    return float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)

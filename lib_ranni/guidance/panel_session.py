@@ -19,7 +19,16 @@ from torch import Tensor, nn
 
 from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.guides import Row
-from lib_ranni.guidance.hooks import OnError, Project, Site, UNetHooks, project, require_grid, runs
+from lib_ranni.guidance.hooks import (
+    OnError,
+    Project,
+    Site,
+    UNetHooks,
+    project,
+    require_grid,
+    runs,
+    timestep_of,
+)
 from lib_ranni.guidance.local_mask import open_columns
 from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
 from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
@@ -139,7 +148,7 @@ class PanelControlSession(UNetHooks):
     def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super()._begin_call(module, args, kwargs)
         if self._rows is not None:
-            self._timestep = _timestep(args, kwargs)
+            self._timestep = timestep_of(args, kwargs)
 
     # The residual
 
@@ -235,11 +244,3 @@ class PanelControlSession(UNetHooks):
             ends = picture.ends.get(row.text, ()) if self._control.close_end else ()
             self._open[key] = open_columns(len(row.text.context), bound, covered, ends).to(device)
         return self._open[key]
-
-
-def _timestep(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
-    """The noise level of a call; all of its rows have the same."""
-    given = args[1] if len(args) > 1 else kwargs.get("timesteps", kwargs.get("timestep"))
-    if given is None:
-        raise GuidanceError("the denoiser was called without a timestep; panel control cannot act here")
-    return float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)

@@ -39,7 +39,7 @@ REQUEST_CHUNK = "ranni"
 
 Answer = dict[str, Any]
 
-_MIXING = ("mode", "base_ratio", "feather", "overlap")
+_MIXING = ("mode", "base_ratio", "feather", "overlap", "layout_noise", "attention_bias")
 """The fields of the command line's request that are settings of guidance here."""
 
 _CONTROL = {

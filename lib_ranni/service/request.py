@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel import reading
 from lib_ranni.panel.problems import Problem, Problems, below, shown
@@ -73,7 +74,11 @@ class PanelControl(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps."""
+    """How the panel is followed. All ratios are 0..1; `start` and `end` are shares of a pass' steps.
+
+    `layout_noise` (0..10) is how much text-to-image starts from noise that leans towards the colors of the
+    boxes, `attention_bias` (0..1) how much words of the prompt are bound to the boxes of what they name.
+    """
 
     mode: GuidedMode = "attention"
     base_ratio: float = 0.2
@@ -81,6 +86,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     overlap: Overlap = "front"
     start: float = 0.0
     end: float = 1.0
+    layout_noise: float = 0.0
+    attention_bias: float = 0.0
     hires: Hires = Hires()
     control: PanelControl = PanelControl()
 
@@ -253,6 +260,8 @@ def read_settings(value: Any, problems: Problems) -> Settings:
         overlap=_choice("guidance.overlap", given.get("overlap", usual.overlap), OVERLAPS, problems),
         start=number("start"),
         end=number("end"),
+        layout_noise=number("layout_noise", MOST_STRENGTH),
+        attention_bias=number("attention_bias"),
         hires=_hires(given.get("hires"), problems),
         control=_control(given.get("control"), problems),
     )

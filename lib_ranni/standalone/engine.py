@@ -28,10 +28,14 @@ from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.few_step import FewSteps
 from lib_ranni.standalone.labels import panel_labels, unheard
 from lib_ranni.standalone.requests import Request, checked
-from lib_ranni.standalone.schedulers import make_scheduler
+from lib_ranni.standalone.schedulers import make_scheduler, start_of
+from lib_ranni.standalone.weightless import biased_session, leaning_start, unmixed
 
 MAX_ROWS = 32
 """Rows that go through the UNet at once; more run in several calls."""
+
+BIASED = ("plain", "attention")
+"""Modes in which the base's text is heard where a bias can act on it."""
 
 MAX_TEXTS = 512
 """Encoded texts that are kept from one generation to the next."""
@@ -134,7 +138,9 @@ class _Sampling:
         mode = "plain" if request.mode == "panel" else request.mode
         self._guide: Guide = make_guide(mode, panels, request.cfg)
         self._sessions: list[GuidanceSession | PanelControlSession] = []
-        if request.mode == "attention":
+        if request.attention_bias and request.mode in BIASED:
+            self._sessions.append(_biased(checkpoint, request, panels))
+        elif request.mode == "attention":
             self._sessions.append(GuidanceSession(checkpoint.unet, panels))
         self._few = FewSteps(checkpoint, request) if request.preset else None
         self.warnings = self._few.warnings if self._few is not None else ()
@@ -149,18 +155,27 @@ class _Sampling:
         request = self._request
         generators = [torch.Generator("cpu").manual_seed(request.seed_of(n)) for n in range(request.batch)]
         noise = torch.stack([_noise(request, n, generator) for n, generator in enumerate(generators)])
+        few, scheduler = self._few, None if self._few is not None else self._scheduler()
+        start = few.start if few is not None else start_of(scheduler)
+        noise, warnings = leaning_start(self._checkpoint, request, noise, start)
+        self.warnings += warnings
         noise = self._editing.start(noise.to(self._checkpoint.device))
         with ExitStack() as opened:
             for session in self._sessions:
                 opened.enter_context(session)
-            if self._few is not None:
-                return self._few.run(self._predict, noise, generators, on_step)
-            return self._many_steps(noise, generators, on_step)
+            if few is not None:
+                return few.run(self._predict, noise, generators, on_step)
+            return self._many_steps(scheduler, noise, generators, on_step)
 
-    def _many_steps(self, noise: Tensor, generators: list[torch.Generator], on_step: OnStep | None) -> Tensor:
-        """Sampling by one of diffusers' schedulers."""
+    def _scheduler(self) -> Any:
         scheduler = make_scheduler(self._request.sampler, self._checkpoint.scheduler)
         scheduler.set_timesteps(self._request.steps, device=self._checkpoint.device)
+        return scheduler
+
+    def _many_steps(
+        self, scheduler: Any, noise: Tensor, generators: list[torch.Generator], on_step: OnStep | None
+    ) -> Tensor:
+        """Sampling by one of diffusers' schedulers."""
         latents = noise * scheduler.init_noise_sigma
         stochastic = "generator" in inspect.signature(scheduler.step).parameters
         extra = {"generator": generators} if stochastic else {}
@@ -258,6 +273,13 @@ def _panel_control(
     )
 
 
+def _biased(checkpoint: Checkpoint, request: Request, panels: list[PanelTexts]) -> GuidanceSession:
+    prompts = [_base(request, image) for image in range(request.batch)]
+    if request.mode == "plain":
+        panels = [unmixed(request.panel(n), request, texts) for n, texts in enumerate(panels)]
+    return biased_session(checkpoint, panels, prompts, request.attention_bias)
+
+
 def _unbound(request: Request, pictures: list[PanelLabels]) -> tuple[str, ...]:
     if request.mode != "panel" or not request.local_mask:
         return ()
@@ -301,6 +323,9 @@ def _noise(request: Request, image: int, generator: torch.Generator) -> Tensor:
 def _warnings(request: Request) -> tuple[str, ...]:
     panels = request.panels if request.mode != "plain" else ()
     loras = sorted({lora.name for p in panels for e in p.elements for lora in e.lora})
-    if not loras:
-        return ()
-    return (f"the LoRAs of single elements were not applied ({', '.join(loras)})",)
+    said = []
+    if loras:
+        said.append(f"the LoRAs of single elements were not applied ({', '.join(loras)})")
+    if request.attention_bias and request.mode not in BIASED:
+        said.append(f"the attention bias acts in modes {' and '.join(BIASED)} only")
+    return tuple(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,14 @@ class FewSteps:
         base = checkpoint.scheduler.get("prediction_type", "epsilon")
         self._kind: Prediction = base if preset.output == "base" else preset.output
         self.warnings = _warnings(preset, checkpoint, request, schedule, self._kind)
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """(sigma, c) of the first level, as `schedulers.start_of` has them."""
+        schedule, first, unit = self._plan.schedule, self._plan.levels[0].sigma, self._plan.preset.unit
+        if schedule.signal(first) == 0:
+            return math.inf, math.inf
+        return first, float(schedule.start(torch.ones(()), first, unit))
 
     def run(
         self,

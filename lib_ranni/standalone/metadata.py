@@ -53,6 +53,9 @@ def infotext(request: Request) -> str:
     if request.control and request.mode != "plain":
         control = ("control", "control_start", "control_stop")
         settings |= {f"Ranni {name.replace('_', ' ')}": f"{getattr(request, name):g}" for name in control}
+    for name in ("layout_noise", "attention_bias"):
+        if value := getattr(request, name):
+            settings[f"Ranni {name.replace('_', ' ')}"] = f"{value:g}"
     lines = [" ".join(request.plain_prompt(0).split())]
     if request.negative:
         lines.append("Negative prompt: " + " ".join(request.negative.split()))

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from lib_ranni.errors import InputError
 from lib_ranni.guidance.edit_region import FEATHER, MARGIN, MOST_CELLS
+from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.guidance.panel_session import Control
 from lib_ranni.guidance.weights import Mixing, Overlap
 from lib_ranni.panel.problems import is_unicode
@@ -46,6 +47,10 @@ class Request(Struct, frozen=True, kw_only=True):
     `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in mode `panel` the end of
     the prompt; empty, the panel's base is the label.
 
+    `layout_noise` is how much the initial noise leans towards the colors of the panel's boxes, and
+    `attention_bias` how much the words of the base's text are bound to the boxes of what they name, in modes
+    `plain` and `attention`; 0 = off.
+
     `before` is the request whose pictures this one edits: only what its panels changed is drawn anew, with
     `edit_margin` latent cells around it and `edit_feather` further ones where new and old are blended.
     """
@@ -78,6 +83,8 @@ class Request(Struct, frozen=True, kw_only=True):
     control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
     local_mask: bool = True
     postfix: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    layout_noise: Annotated[float, Meta(ge=0.0, le=MOST_STRENGTH)] = 0.0
+    attention_bias: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     before: Request | None = None
     edit_margin: Cells = MARGIN
     edit_feather: Cells = FEATHER

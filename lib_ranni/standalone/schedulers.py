@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 from lib_ranni.errors import InputError
@@ -47,3 +48,16 @@ def make_scheduler(sampler: str, config: dict[str, Any]) -> Any:
     accepted = inspect.signature(kind.__init__).parameters
     settings: dict[str, Any] = {**known, **changes}
     return kind(**{key: value for key, value in settings.items() if key in accepted})
+
+
+def start_of(scheduler: Any) -> tuple[float, float]:
+    """(sigma, c) of the first timestep: text-to-image starts there from c n, in units of x = x0 + sigma n.
+
+    Both are infinite where the start is pure noise.
+    """
+    scale = float(scheduler.init_noise_sigma)
+    if scale != 1:
+        return float(scheduler.sigmas[0]), scale
+    # Those that start with the noise itself are variance-preserving, whatever sigmas they keep.
+    alpha = float(scheduler.alphas_cumprod[int(scheduler.timesteps[0])])
+    return (math.sqrt(1 / alpha - 1), math.sqrt(1 / alpha)) if alpha > 0 else (math.inf, math.inf)

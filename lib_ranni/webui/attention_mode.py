@@ -10,6 +10,7 @@ from modules.hypernetworks import hypernetwork
 from torch import Tensor
 
 from lib_ranni.guidance.attention import Keys
+from lib_ranni.guidance.attention_bias import Named
 from lib_ranni.guidance.guides import Row
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts, Text
@@ -33,7 +34,8 @@ class AttentionMode:
         self._texts = texts
         self._progress = 0.0
         unet = model.model.diffusion_model
-        self._session = GuidanceSession(unet, project=self._keys, on_error=on_error)
+        bias = None if texts.binding is None else texts.binding.bias
+        self._session = GuidanceSession(unet, project=self._keys, on_error=on_error, bias=bias)
         self._session.__enter__()
 
     def close(self) -> None:
@@ -46,6 +48,7 @@ class AttentionMode:
 
     def begin_call(self, roles: Sequence[Role], x: Tensor, cond: Any) -> None:
         """A call with these rows follows; parts after the first act everywhere and are left alone."""
+        binding, named = self._texts.binding, list[Named]()
         panels: list[PanelTexts] = []
         rows: list[Row | None] = []
         for role, context in zip(roles, contexts_of(cond), strict=True):
@@ -55,7 +58,9 @@ class AttentionMode:
             text = self._texts.base(role.image, role.negative, context)
             rows.append(Row(len(panels), text, role.negative))
             panels.append(self._texts.panel(role.image, text, text))
-        self._session.panels = panels
+            if binding is not None:
+                named.append(binding.named(role.image, self._texts.step, panels[-1].elements))
+        self._session.panels, self._session.named = panels, named
         self._session.assign(rows, self._progress, (x.shape[-2], x.shape[-1]))
 
     def end_step(self, x_out: Tensor, rows: StepRows) -> None:

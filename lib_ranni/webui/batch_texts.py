@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.guidance.weights import Mixing
+from lib_ranni.webui.binding import Binding
 from lib_ranni.webui.denoising import same_context, unmarked
 from lib_ranni.webui.networks import ElementNetworks, Loras
 from lib_ranni.webui.pictures import Picture
@@ -26,6 +27,7 @@ class BatchTexts:
         for picture in pictures:
             self.loras.update(picture.loras_of_texts())
         self.step = 0
+        self.binding: Binding | None = None
         self._pictures = pictures
         self._mixing = mixing
         self._bases: dict[tuple[int, bool], list[Text]] = {}

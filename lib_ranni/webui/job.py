@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from modules import errors, shared
+from torch import Tensor
 
-from lib_ranni.errors import RanniError
+from lib_ranni.errors import GuidanceError, RanniError
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Box, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.service.request import Request
-from lib_ranni.webui import controlling, networks
+from lib_ranni.webui import controlling, layout_start, networks
 from lib_ranni.webui.batch_texts import BatchTexts
+from lib_ranni.webui.binding import Binding
 from lib_ranni.webui.encoding import span_of
 from lib_ranni.webui.passes import Pass
 from lib_ranni.webui.pictures import encode_pictures
@@ -117,7 +120,9 @@ class Job:
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
-            return BatchTexts(encode_pictures(heard, negatives, span_of(p), own), mixing, own)
+            texts = BatchTexts(encode_pictures(heard, negatives, span_of(p), own), mixing, own)
+            texts.binding = self._binding(prompts)
+            return texts
 
         pictures = controlling.wanted(guidance, seen, panels, prompts, negatives)
         control = controlling.maker(p, guidance, pictures, self.warn)
@@ -135,6 +140,35 @@ class Job:
         cause = _cause(error)
         self._p.extra_generation_params.setdefault(PROBLEM, cause)
         self.warn(f"panel control does not act: {cause}", error)
+
+    def lean_noise(self, noise: Tensor | None) -> None:
+        """Let the noise (B, C, h, w) of the pass that is about to begin lean towards the panels' colors."""
+        p, guidance = self._p, self.request.guidance
+        if not guidance.layout_noise or noise is None or not layout_start.starts_from_noise(p):
+            return
+        panels = [acting(panel, guidance.start, guidance.end) for panel in self._seen_panels()]
+        try:
+            layout_start.lean(p, noise, panels, guidance.layout_noise)
+        except Exception as error:
+            self._inert("layout noise", error)
+
+    def _binding(self, prompts: Sequence[str]) -> Binding | None:
+        strength = self.request.guidance.attention_bias
+        if not strength:
+            return None
+        try:
+            if self.request.guidance.mode != "attention":
+                raise GuidanceError("it is for attention mode only")
+            return Binding(prompts, span_of(self._p), strength)
+        except Exception as error:
+            self._inert("the attention bias", error)
+            return None
+
+    def _inert(self, what: str, error: Exception) -> None:
+        """Something beside the guidance has no effect; the guidance goes on."""
+        cause = f"{what} does not act: {_cause(error)}"
+        self._p.extra_generation_params.setdefault(PROBLEM, cause)
+        self.warn(cause, error)
 
     def failed(self, error: Exception) -> None:
         """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""

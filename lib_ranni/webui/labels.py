@@ -1,4 +1,4 @@
-"""What panel control needs of a picture's words, by the host's own tokenizer and text encoder.
+"""What panel control and the attention bias need of words, by the host's own tokenizer and text encoder.
 
 A vector for each element's description, and the columns of a prompt's encoding in which it stands. The
 host takes emphasis, schedules and embeddings out of a prompt before it splits it into chunks of 77 columns.
@@ -52,8 +52,8 @@ def labeled(pictures: Sequence[Wanted], span: Span) -> list[Labeled]:
             own,
             tuple(vectors[label] for label in own),
             vectors[canvas],
-            _schedule(first_part(picture.prompt), span),
-            _schedule(picture.negative, span),
+            schedule(first_part(picture.prompt), span),
+            schedule(picture.negative, span),
         )
         for picture, own, canvas in zip(pictures, labels, canvases, strict=True)
     ]
@@ -96,14 +96,15 @@ def _vectors(texts: Sequence[str], span: Span) -> dict[str, Tensor]:
 
 def _plain(text: str, span: Span) -> str:
     """The words of a label in lower case, without emphasis; of a schedule, those at the first step."""
-    now = _schedule(text, span).at(0)
+    now = schedule(text, span).at(0)
     if shared.opts.emphasis == "None":
         return now.translate(_SIGNS).lower().strip()
     parts = [part for part, weight in prompt_parser.parse_prompt_attention(now) if weight != -1]
     return "".join(parts).translate(_SIGNS).lower().strip()
 
 
-def _schedule(prompt: str, span: Span) -> Timeline[str]:
+def schedule(prompt: str, span: Span) -> Timeline[str]:
+    """The words of a prompt by the steps up to which they hold."""
     found = prompt_parser.get_learned_conditioning_prompt_schedules(
         [prompt], span.steps, span.hires_steps, shared.opts.use_old_scheduling
     )

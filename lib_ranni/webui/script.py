@@ -92,6 +92,7 @@ class RanniScript(scripts.Script):
             return
         try:
             job.start_pass()
+            job.lean_noise(kwargs.get("x"))
         except Exception as error:
             job.failed(error)
 

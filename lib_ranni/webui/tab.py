@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import msgspec
-from modules.ui_common import create_refresh_button
-from modules.ui_components import FormRow, InputAccordion
+from modules.ui_components import InputAccordion
 
 from lib_ranni.panel.problems import Problem
 from lib_ranni.panel.reading import read as read_panel
@@ -22,44 +21,15 @@ from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
 from lib_ranni.service import connection
-from lib_ranni.service.request import (
-    MAX_CONTROL,
-    MAX_TIMESTEP,
-    MODES,
-    OVERLAPS,
-    OWN_CONDITIONER,
-    PanelControl,
-    Planning,
-    Request,
-    Settings,
-    to_json,
-)
+from lib_ranni.service.request import Planning, Request, to_json
 from lib_ranni.service.request import read as read_request
-from lib_ranni.webui import conditioners
+from lib_ranni.webui import controls
 from lib_ranni.webui.host import WebUI
 
 KEY = "Ranni"
 """The name under which an infotext holds the request."""
 
 _USUAL = NAMES[0]
-
-# Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
-_COMPOSE = """
-(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd,
-    scale, controlStart, controlStop, postfix, localMask, conditioner) => {
-    let read = null;
-    if (panel.trim()) { try { read = JSON.parse(panel); } catch (error) { read = panel; } }
-    const second = { enabled: hires, base_ratio: hiresRatio < 0 ? null : hiresRatio, end: hiresEnd };
-    const control = { scale: scale < 0 ? null : scale, start: controlStart, stop: controlStop, postfix };
-    control.local_mask = localMask;
-    control.conditioner = conditioner === OWN ? "" : conditioner;
-    const guidance = { mode, base_ratio: ratio, feather, overlap, start, end, hires: second, control };
-    const request = { version: 1, guidance };
-    if (read !== null) { request.panel = read; }
-    else if (planner !== "none") { request.planner = { name: planner }; }
-    return [JSON.stringify(request)];
-}
-""".replace("OWN", json.dumps(OWN_CONDITIONER))
 
 
 class Made(NamedTuple):
@@ -77,7 +47,7 @@ def build(script: Any, is_img2img: bool) -> Made:
         # The script in javascript/ makes the editor in here; the text below is what it edits.
         gr.HTML(elem_id=identify("editor"))
         status = gr.HTML(elem_id=identify("status"))
-        settings = [*_settings(identify, is_img2img), *_control(identify)]
+        settings = [*controls.following(identify, is_img2img), *controls.panel_control(identify)]
         connection.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(
@@ -89,76 +59,18 @@ def build(script: Any, is_img2img: bool) -> Made:
             )
         usual = to_json(Request(planner=Planning(name=_USUAL)))
         request = gr.Textbox(usual, visible=False, elem_id=identify("request"))
-    controls = [panel, planner, *settings]
     for unsaved in (panel, request):
         unsaved.do_not_save_to_config = True
-    for control in controls:
-        control.change(fn=None, _js=_COMPOSE, inputs=controls, outputs=[request], show_progress=False)
+    shown, compose = [panel, planner, *(one.component for one in settings)], controls.composing(settings)
+    for component in shown:
+        component.change(fn=None, _js=compose, inputs=shown, outputs=[request], show_progress=False)
     panel.change(_look, inputs=[panel], outputs=[status], show_progress=False)
-    return Made([enabled, request], _fields(enabled, request, controls))
-
-
-def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
-    """The controls of how the panel is followed, in the order in which the browser composes them."""
-    usual = Settings()
-    with FormRow():
-        mode = gr.Radio(list(MODES), value=usual.mode, label="Mode", elem_id=identify("mode"))
-        overlap = gr.Radio(
-            list(OVERLAPS), value=usual.overlap, label="Where elements overlap", elem_id=identify("overlap")
-        )
-    with FormRow():
-        ratio = _slider(identify, "Base ratio", usual.base_ratio)
-        feather = _slider(identify, "Feather", usual.feather, high=0.5)
-    with FormRow():
-        start = _slider(identify, "Start", usual.start)
-        end = _slider(identify, "End", usual.end)
-    with FormRow(visible=not is_img2img):
-        hires = gr.Checkbox(True, label="Guide the hires pass", elem_id=identify("hires"))
-        hires_ratio = _slider(identify, "Hires base ratio (-1: the same)", -1.0, low=-1.0)
-        hires_end = _slider(identify, "Hires end", usual.hires.end)
-    return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end]
-
-
-def _control(identify: Callable[[str], str]) -> list[Any]:
-    """The controls of panel control, in the order in which the browser composes them."""
-    usual = PanelControl()
-    with gr.Accordion("Panel control", open=False, elem_id=identify("control")):
-        with FormRow():
-            scale = _slider(identify, "Control scale (-1: 0.6 in mode panel only)", -1.0, -1.0, MAX_CONTROL)
-            start = _slider(identify, "Control start (timestep)", usual.start, high=MAX_TIMESTEP, step=1)
-            stop = _slider(identify, "Control stop (timestep)", usual.stop, high=MAX_TIMESTEP, step=1)
-        with FormRow():
-            postfix = gr.Textbox(
-                label="Postfix",
-                placeholder="Label of the whole canvas, such as the style; in mode panel it ends the prompt",
-                elem_id=identify("postfix"),
-            )
-            conditioner = gr.Dropdown(
-                conditioners.choices(),
-                value=OWN_CONDITIONER,
-                label="Panel conditioner",
-                elem_id=identify("conditioner"),
-            )
-            create_refresh_button(
-                conditioner,
-                lambda: None,
-                lambda: {"choices": conditioners.choices()},
-                identify("refresh_conditioners"),
-            )
-        mask = gr.Checkbox(usual.local_mask, label="Local mask (mode panel)", elem_id=identify("local_mask"))
-    return [scale, start, stop, postfix, mask, conditioner]
-
-
-def _slider(
-    identify: Callable[[str], str],
-    label: str,
-    value: float,
-    low: float = 0.0,
-    high: float = 1.0,
-    step: float = 0.01,
-) -> Any:
-    name = label.split(" (")[0].lower().replace(" ", "_")
-    return gr.Slider(low, high, value=value, step=step, label=label, elem_id=identify(name))
+    fields = _fields(
+        [(panel, lambda r: _panel_text(r.panels)), (planner, lambda r: r.planner.name or "none")]
+    )
+    fields += _fields([(one.component, one.read) for one in settings])
+    pasted = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
+    return Made([enabled, request], [*pasted, *fields])
 
 
 def _look(text: str) -> str:
@@ -173,36 +85,13 @@ def _listed(problems: tuple[Problem, ...]) -> str:
     return f"<p>This panel is not used until it is mended:</p><ul>{items}</ul>"
 
 
-def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, Any]]:
-    """How the components are filled from an infotext; without our key the extension is switched off."""
-
-    def pasted(params: dict[str, Any]) -> Request:
-        return read_request(params.get(KEY)).request
+def _fields(readers: list[tuple[Any, Callable[[Request], Any]]]) -> list[tuple[Any, Any]]:
+    """How components are filled from an infotext; without our key they stay as they are."""
 
     def value(read: Callable[[Request], Any]) -> Callable[[dict[str, Any]], Any]:
-        return lambda params: read(pasted(params)) if KEY in params else gr.update()
+        return lambda params: read(read_request(params[KEY]).request) if KEY in params else gr.update()
 
-    readers: list[Callable[[Request], Any]] = [
-        lambda r: _panel_text(r.panels),
-        lambda r: r.planner.name or "none",
-        lambda r: r.guidance.mode,
-        lambda r: r.guidance.base_ratio,
-        lambda r: r.guidance.feather,
-        lambda r: r.guidance.overlap,
-        lambda r: r.guidance.start,
-        lambda r: r.guidance.end,
-        lambda r: r.guidance.hires.enabled,
-        lambda r: -1.0 if r.guidance.hires.base_ratio is None else r.guidance.hires.base_ratio,
-        lambda r: r.guidance.hires.end,
-        lambda r: -1.0 if r.guidance.control.scale is None else r.guidance.control.scale,
-        lambda r: r.guidance.control.start,
-        lambda r: r.guidance.control.stop,
-        lambda r: r.guidance.control.postfix,
-        lambda r: r.guidance.control.local_mask,
-        lambda r: r.guidance.control.conditioner or OWN_CONDITIONER,
-    ]
-    fields = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
-    return [*fields, *((c, value(read)) for c, read in zip(controls, readers, strict=True))]
+    return [(component, value(read)) for component, read in readers]
 
 
 def _panel_text(panels: tuple[Panel, ...]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from modules import scripts
 
 from lib_ranni.errors import InputError
+from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.service.request import (
@@ -107,6 +108,8 @@ _AXES = (
     _Axis("Feather", float, _guidance("feather"), high=0.5),
     _Axis("Start", float, _guidance("start")),
     _Axis("End", float, _guidance("end")),
+    _Axis("Layout noise", float, _guidance("layout_noise"), high=MOST_STRENGTH),
+    _Axis("Attention bias", float, _guidance("attention_bias")),
     _Axis("Hires base ratio", float, _hires_ratio),
     _Axis("Control scale", float, _control("scale"), high=MAX_CONTROL),
     _Axis("Control start", float, _control("start"), high=MAX_TIMESTEP),

@@ -115,7 +115,8 @@ def test_a_picture_of_the_command_line(tmp_path: Path) -> None:
     metadata.save_png(Image.new("RGB", (8, 8)), tmp_path / "a.png", asked)
     found = opened((tmp_path / "a.png").read_bytes())
     assert load(found["panel"]) == PANEL
-    assert found["guidance"] == {"mode": "latent", "base_ratio": 0.5, "feather": 0.0, "overlap": "front"}
+    mixing = {"mode": "latent", "base_ratio": 0.5, "feather": 0.0, "overlap": "front"}
+    assert found["guidance"] == {**mixing, "layout_noise": 0.0, "attention_bias": 0.0}
     assert (found["prompt"], found["negative"]) == ("a circle", "blur")
     plain = requests.Request(panels=(PANEL,), mode="plain")
     metadata.save_png(Image.new("RGB", (8, 8)), tmp_path / "b.png", plain)

@@ -53,6 +53,8 @@ def requests(draw: st.DrawFn) -> Request:
             overlap=overlap,
             start=draw(ratios),
             end=draw(ratios),
+            layout_noise=draw(st.floats(0, 10)),
+            attention_bias=draw(ratios),
             hires=hires,
             control=control,
         ),

@@ -133,6 +133,13 @@ def prompt_lengths(text: str) -> tuple[int, int]:
     return count, 75 * max(1, -(-count // 75))
 
 
+def images_tensor_to_samples(images: Tensor, approximation: int | None, model: Any) -> Tensor:
+    """Pictures in 0..1 to latents, around which it draws random numbers."""
+    small = torch.nn.functional.avg_pool2d(images * 2 - 1, 8)
+    latents = torch.cat([small, small.mean(1, keepdim=True)], 1)
+    return latents + 1e-3 * torch.randn(latents.shape)
+
+
 class Part(NamedTuple):
     """One part of a prompt with AND."""
 
@@ -222,6 +229,11 @@ class Sampler:
         self.sampler_extra_args: dict[str, Any] = {}
         self.timesteps: tuple[float, ...] = (500,)
         self._host = host
+        if host.by_timesteps:
+            # The host tells them apart by their classes, we by what they have.
+            self.get_timesteps = lambda p, steps: torch.arange(1, 1000, 1000 // steps)
+        else:
+            self.get_sigmas = lambda p, steps: torch.linspace(14.6, 0, steps + 1)
 
     def timestep(self, step: int) -> float:
         """The noise level of a step; those after the last given have the same."""
@@ -255,13 +267,20 @@ class Host:
             skip=False,
             commands=commands,
             emphasis="Original",
+            sgm_noise_multiplier=False,
+            sd_vae_encode_method="Full",
         )
+        self.by_timesteps = False
         self.checkpoint = SimpleNamespace(filename=str(data / "checkpoint.safetensors"))
         self.shared = ModuleType("modules.shared")
         self.shared.__dict__.update(
             sd_model=SimpleNamespace(
-                model=model, cond_stage_model=Words(), sd_checkpoint_info=self.checkpoint
+                model=model,
+                alphas_cumprod=torch.linspace(0.9985, 0.0047, 1000),
+                cond_stage_model=Words(),
+                sd_checkpoint_info=self.checkpoint,
             ),
+            device=torch.device("cpu"),
             opts=opts,
             state=SimpleNamespace(job_count=-1, interrupted=False, skipped=False, stopping_generation=False),
             loaded_hypernetworks=[],
@@ -312,6 +331,11 @@ class Host:
                 get_learned_conditioning_prompt_schedules=get_learned_conditioning_prompt_schedules,
                 get_multicond_prompt_list=get_multicond_prompt_list,
                 parse_prompt_attention=parse_prompt_attention,
+            ),
+            "sd_samplers_common": module(
+                "sd_samplers_common",
+                approximation_indexes={"Full": 0},
+                images_tensor_to_samples=images_tensor_to_samples,
             ),
             "sd_models": module(
                 "sd_models", checkpoint_aliases={}, select_checkpoint=lambda: self.checkpoint

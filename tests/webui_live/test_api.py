@@ -75,20 +75,22 @@ def test_an_infotext_goes_through_png_info(host: Host) -> None:
     [
         (("Mode", ["attention", "latent"]), ("Base ratio", "0, 0.3, 0.6"), None),
         (("Base ratio", "0, 0.3, 0.6"), ("End", "0.3, 0.6, 1"), None),
+        (("Layout noise", "0, 3, 10"), ("Attention bias", "0, 0.2, 1"), None),
         (("Feather", "0, 0.1"), ("Base ratio", "0.1, 0.5"), ("Mode", ["attention", "latent"])),
     ],
 )
 def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: Any, y: Any, z: Any) -> None:
     given = [axis[1] for axis in (x, y, z) if axis is not None]
     count = math.prod(len(values if isinstance(values, list) else values.split(", ")) for values in given)
-    drawn = host.draw(request={"panel": panel()}, **host.grid(x, y, z))
+    asked = {"panel": panel(colors=["#00ff00"])}
+    drawn = host.draw(request=asked, prompt="a red circle", **host.grid(x, y, z))
     found = [request_of(text) for text in drawn.infotexts]
     cells = [n for n, picture in enumerate(drawn.pictures) if picture.size == (128, 128)]
     assert len(cells) == count
     assert len({pixels(drawn.pictures[n]).tobytes() for n in cells}) == count
     assert len({json.dumps(found[n]) for n in cells}) == count
     for n in cells:
-        alone = host.draw(request=found[n])
+        alone = host.draw(request=found[n], prompt="a red circle")
         assert np.array_equal(alone.pixels, pixels(drawn.pictures[n]))
 
 

@@ -122,7 +122,14 @@ def test_a_wrong_panel_is_named_and_drawn_plain(page: Any) -> None:
 def test_parameters_that_are_read_back_draw_the_same(page: Any, host: Host) -> None:
     asked = {
         "panel": {**panel(HARD, negative="fog"), "base": "a room"},
-        "guidance": {"mode": "latent", "base_ratio": 0.35, "feather": 0.1, "hires": {"base_ratio": 0.5}},
+        "guidance": {
+            "mode": "latent",
+            "base_ratio": 0.35,
+            "feather": 0.1,
+            "layout_noise": 1.5,
+            "attention_bias": 0.25,
+            "hires": {"base_ratio": 0.5},
+        },
     }
     drawn = host.draw(request=asked, steps=1, width=128, height=64)
     page.fill("#txt2img_prompt textarea", drawn.infotexts[0])
@@ -151,7 +158,7 @@ def test_reload_ui_leaves_one_of_each(page: Any, host: Host) -> None:
     assert host.get("/sdapi/v1/scripts").json() == before
     axes = next(s for s in host.get("/sdapi/v1/script-info").json() if s["name"] == "x/y/z plot")["args"][0]
     ours = [label for label in axes["choices"] if "Ranni" in label]
-    assert len(ours) == len(set(ours)) == 11
+    assert len(ours) == len(set(ours)) == 13
     first, second = (host.draw(request={"panel": panel()}) for _ in range(2))
     assert (first.pixels == second.pixels).all()
     assert first.infotexts[0].count("Ranni: ") == 1

@@ -31,7 +31,10 @@ GIVEN = (
     *("mode", "base_ratio", "feather", "overlap", "start", "end"),
     *("negative", "steps", "cfg", "sampler", "batch", "edit_margin", "edit_feather"),
 )
-GIVEN_CONTROL = ("control", "control_start", "control_stop", "local_mask", "postfix")
+GIVEN_CONTROL = (
+    *("control", "control_start", "control_stop", "local_mask", "postfix"),
+    *("layout_noise", "attention_bias"),
+)
 """Arguments that are fields of a request under the same name."""
 
 
@@ -104,7 +107,7 @@ def add_edit_arguments(parser: ArgumentParser) -> None:
 
 
 def add_control_arguments(parser: ArgumentParser) -> None:
-    """Panel control: how strongly and when, and whose."""
+    """Panel control: how strongly and when, and whose; and what stands in for it without weights."""
     parser.add_argument(
         "--control", type=bounded_float(0, 5), metavar="F", help="panel control's scale, 0..5; 0 is off"
     )
@@ -124,6 +127,18 @@ def add_control_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--conditioner", type=Path, metavar="FILE", help="a panel conditioner for a checkpoint without one"
+    )
+    parser.add_argument(
+        "--layout-noise",
+        type=bounded_float(0, 10),
+        metavar="F",
+        help="how much the noise leans towards the colors of the boxes; 0 is off, 1 as in a finished picture",
+    )
+    parser.add_argument(
+        "--attention-bias",
+        type=bounded_float(0, 1),
+        metavar="F",
+        help="modes plain, attention: how much words of the prompt are bound to their boxes; 0 is off",
     )
 
 
