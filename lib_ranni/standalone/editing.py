@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from lib_ranni.errors import InputError, MismatchError
-from lib_ranni.guidance.edit_region import composite, edit_region
+from lib_ranni.guidance.edit_region import composite, edit_region, verdict
 from lib_ranni.guidance.memory import Conditions, Keeping, Memory, Recording
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.checkpoint import Checkpoint
@@ -142,24 +142,22 @@ class Editing:
                 memory_name(request, n),
                 conditions(request, self._checkpoint, n),
                 request.panel(n),
-                *tensors,
+                *trace,
                 _pixels(images[n]),
                 "" if request.before is None else memory_name(request.before, n),
             )
-            for n, tensors in enumerate(self._recording.tensors(latents))
+            for n, trace in enumerate(self._recording.traces(latents))
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an edit has to say for itself."""
-        said = []
-        for n, region in enumerate(self.regions):
-            which = f"picture {n + 1}" if len(self.regions) > 1 else "the picture"
-            if not bool(region.any()):
-                said.append(f"nothing that {which} shows was changed: it stays as it was")
-            elif bool((region == 1).all()):
-                said.append(f"the edit reaches all of {which}: it is drawn anew as a whole")
-        return tuple(said)
+        several = len(self.regions) > 1
+        said = (
+            verdict(region, f"picture {n + 1}" if several else "the picture")
+            for n, region in enumerate(self.regions)
+        )
+        return tuple(text for text in said if text)
 
 
 def with_picture(memory: Memory, picture: Image.Image) -> Memory | None:

@@ -20,7 +20,7 @@ from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
-from lib_ranni.service import connection
+from lib_ranni.service import connection, keeping
 from lib_ranni.service.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
 from lib_ranni.service.request import read as read_request
 from lib_ranni.webui.host import WebUI
@@ -32,7 +32,8 @@ _USUAL = NAMES[0]
 
 # Runs in the browser: the values of the controls, in their order, to the hidden JSON text.
 _COMPOSE = """
-(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd) => {
+(panel, planner, mode, ratio, feather, overlap, start, end, hires, hiresRatio, hiresEnd,
+ keep, margin, soft) => {
     let read = null;
     if (panel.trim()) { try { read = JSON.parse(panel); } catch (error) { read = panel; } }
     const second = { enabled: hires, base_ratio: hiresRatio < 0 ? null : hiresRatio, end: hiresEnd };
@@ -40,6 +41,13 @@ _COMPOSE = """
     const request = { version: 1, guidance };
     if (read !== null) { request.panel = read; }
     else if (planner !== "none") { request.planner = { name: planner }; }
+    if (keep) {
+        // Whoever knows it has the pictures. It lives as long as this tab of the browser, reloads included.
+        const secret = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+        let key = String(performance.timeOrigin);
+        try { key = sessionStorage.ranni_key ??= secret(); } catch (error) { /* nothing may be kept */ }
+        request.memory = { enabled: true, margin, feather: soft, key };
+    }
     return [JSON.stringify(request)];
 }
 """
@@ -60,7 +68,7 @@ def build(script: Any, is_img2img: bool) -> Made:
         # The script in javascript/ makes the editor in here; the text below is what it edits.
         gr.HTML(elem_id=identify("editor"))
         status = gr.HTML(elem_id=identify("status"))
-        settings = _settings(identify, is_img2img)
+        settings = [*_settings(identify, is_img2img), *keeping.build(identify)]
         connection.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(
@@ -142,6 +150,9 @@ def _fields(enabled: Any, request: Any, controls: list[Any]) -> list[tuple[Any, 
         lambda r: r.guidance.hires.enabled,
         lambda r: -1.0 if r.guidance.hires.base_ratio is None else r.guidance.hires.base_ratio,
         lambda r: r.guidance.hires.end,
+        lambda r: r.memory.enabled,
+        lambda r: r.memory.margin,
+        lambda r: r.memory.feather,
     ]
     fields = [(enabled, lambda params: KEY in params), (request, lambda params: params.get(KEY, ""))]
     return [*fields, *((c, value(read)) for c, read in zip(controls, readers, strict=True))]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from modules import scripts
 
+from lib_ranni.guidance.edit_region import MOST_CELLS
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.service.request import MODES, Planning, Request
@@ -46,6 +47,10 @@ def _hires_ratio(request: Request, value: float) -> Request:
     return _guidance("hires")(request, hires)
 
 
+def _margin(request: Request, value: int) -> Request:
+    return msgspec.structs.replace(request, memory=msgspec.structs.replace(request.memory, margin=value))
+
+
 def _enabled(request: Request, value: str) -> Request:
     return msgspec.structs.replace(request, enabled=value == "True")
 
@@ -80,6 +85,7 @@ _AXES = (
     _Axis("Start", float, _guidance("start")),
     _Axis("End", float, _guidance("end")),
     _Axis("Hires base ratio", float, _hires_ratio),
+    _Axis("Edit margin", int, _margin, high=MOST_CELLS),
     _Axis("Element weight", float, _weight, high=10.0),
     _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
     _Axis("Plan seed", int, _plan_seed, high=MAX_SEED),
