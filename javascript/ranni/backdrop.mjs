@@ -1,6 +1,6 @@
 /** The picture under the boxes: the last result, what is painted over, or a file; and the one before it. */
 
-import { html, setText, update } from "./dom.mjs";
+import { button, html, update } from "./dom.mjs";
 import { icon } from "./icons.mjs";
 import { Part } from "./part.mjs";
 
@@ -32,7 +32,9 @@ export class Backdrop extends Part {
 		opacity: this.#labeled("opacity", html("span", { "data-text": "opacity" }), this.#opacity),
 		compare: this.#labeled("compare", html("span", { "data-text": "compare" }), this.#split),
 	};
-	node = html("div", { class: "ranni-backdrop" }, ...Object.values(this.#labels));
+	/** Goes on from the result. */
+	#edit = button("edit_here", () => this.context.edit(this.#pictures.get("result") ?? ""));
+	node = html("div", { class: "ranni-backdrop" }, ...Object.values(this.#labels), this.#edit);
 
 	/** @param {Context} context */
 	constructor(context) {
@@ -105,6 +107,7 @@ export class Backdrop extends Part {
 		this.#labels.backdrop.hidden = ![...pictures.values()].some(Boolean);
 		this.#labels.opacity.hidden = shown === NONE;
 		this.#labels.compare.hidden = !before;
+		this.#edit.hidden = !this.context.service || !pictures.get("result");
 	}
 
 	destroy() {

@@ -106,7 +106,11 @@ class Parts {
 			html("span", { "data-text": "empty_then" }),
 		);
 		this.stage = part("stage", this.canvas.node, this.empty);
-		this.planning.bar.append(new Files(this).button);
+		/** @type {Files} */
+		const files = new Files(this);
+		/** @type {Context["edit"]} */
+		this.edit = (url) => files.edit(url);
+		this.planning.bar.append(files.button);
 		this.body = part(
 			"body",
 			part(

@@ -74,6 +74,16 @@ export class Files extends Part {
 		});
 	}
 
+	/** Bring back what a picture was drawn with, so that the next one keeps the rest of it. @param {string} url */
+	edit(url) {
+		this.#try(async () => {
+			const picture = await fetch(url).catch(() => null);
+			if (!picture?.ok) throw new ServiceError("network");
+			const found = await this.context.service?.open(await picture.blob());
+			this.#take({ ...found, guidance: { ...found.guidance, seed: found.seed, keep: true } });
+		});
+	}
+
 	/** Show a panel from outside, as one step. @type {FileTake} */
 	#take({ panel: document, problems = [], guidance, prompt, negative }) {
 		const { panel, problems: found } = read(document);

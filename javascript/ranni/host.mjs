@@ -8,7 +8,7 @@ import { loadTexts } from "./strings.mjs";
 
 const TABS = ["txt2img", "img2img", "app"];
 /** The settings whose controls follow a file that is opened. */
-const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end"];
+const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end", "seed", "keep"];
 /** How often the tab is looked at: values that its server sets fire no event. */
 const LOOK_MS = 300;
 
@@ -61,8 +61,9 @@ class Bound {
 			planner: () => find(`#script_${tab}_ranni_planner input[type=radio]:checked`)?.value ?? "none",
 			told: (guidance, prompt, negative) => {
 				for (const name of SETTINGS) this.#set(name, guidance?.[name]);
-				this.#fill("prompt", prompt);
-				this.#fill("neg_prompt", negative);
+				// What is edited must be drawn with the same prompts.
+				this.#fill("prompt", prompt, guidance?.keep);
+				this.#fill("neg_prompt", negative, guidance?.keep);
 			},
 		});
 		// For other scripts of the page, and for who tries things out in the browser's console.
@@ -83,10 +84,10 @@ class Bound {
 		return find(`#script_${this.#tab}_ranni_panel textarea`);
 	}
 
-	/** Say it where nothing is said yet. @type {Fill} */
-	#fill(name, text) {
+	/** Say it where nothing is said yet, or in any case. @type {Fill} */
+	#fill(name, text, always) {
 		const area = this.#field(name);
-		if (text && !area?.value.trim()) type(area, text);
+		if (always || (text && !area?.value.trim())) type(area, text ?? "");
 	}
 
 	/** @type {HostSet} */
@@ -95,6 +96,7 @@ class Bound {
 		for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (app().querySelectorAll(of))) {
 			if (input.type === "number" && typeof value === "number") type(input, String(value));
 			else if (input.type === "radio" && input.value === value) input.click();
+			else if (input.type === "checkbox" && value === !input.checked) input.click();
 		}
 	}
 
@@ -135,11 +137,11 @@ class Bound {
 	}
 
 	/**
-	 * The first picture of the tab's gallery, or the first that is no sheet of several.
+	 * The chosen or first picture of the tab's gallery, or the first that is no sheet of several.
 	 * @param {number} aspect
 	 */
 	#result(aspect) {
-		const found = pictures(`#${this.#tab}_gallery img`);
+		const found = pictures(`#${this.#tab}_chosen img, #${this.#tab}_gallery img`);
 		const isWhole = (/** @type {HTMLImageElement} */ one) =>
 			Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02;
 		return (found.find(isWhole) ?? found[0])?.src;

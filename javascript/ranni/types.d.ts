@@ -189,6 +189,8 @@ interface Context {
 	prompt: () => string;
 	planner: () => string;
 	told: Told;
+	/** Go on from the picture at an address. */
+	edit(url: string): void;
 	/** While something is dragged. */
 	busy: boolean;
 	value(): Panel;
@@ -333,7 +335,7 @@ type Pinch = (moving: number, px: number, py: number) => void;
 
 type HostFind = (selector: string) => HTMLInputElement | null;
 type Type = (field: HTMLInputElement | null, text: string) => void;
-type Fill = (name: string, text: string | null) => void;
+type Fill = (name: string, text: string | null, always?: boolean) => void;
 type HostSet = (name: string, value: any) => void;
 
 // inspector.mjs
