@@ -121,6 +121,8 @@ class User:
             hr_negative_prompts=["fog"] * count,
             hr_prompts=None,
             hr_second_pass_steps=0,
+            hr_upscale_to_x=128,
+            hr_upscale_to_y=112,
             extra_generation_params={},
             comment=comments.append,
             is_api=False,
