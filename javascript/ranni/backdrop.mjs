@@ -1,6 +1,6 @@
 /** The picture under the boxes: the last result, what is painted over, or a file; and the one before it. */
 
-import { html, icon, setClass, update } from "./dom.mjs";
+import { button, html, icon, setClass, update } from "./dom.mjs";
 
 const KEY = "ranni_backdrop";
 const [NONE, ...KINDS] = ["none", "result", "input", "file"];
@@ -44,7 +44,8 @@ function labeled(name, input, ...parts) {
 const word = (name) => html("span", { "data-text": name });
 
 /** @type {Create<Backdrop>} */
-export function createBackdrop({ canvas, gone, redraw }) {
+export function createBackdrop(context) {
+	const { canvas, gone, redraw } = context;
 	/** @type {Map<string, string | null>} */
 	const pictures = new Map();
 	/** The result before the last. @type {string | null} */
@@ -64,6 +65,7 @@ export function createBackdrop({ canvas, gone, redraw }) {
 		labeled("opacity", opacity, word("opacity")),
 		labeled("compare", split, word("compare")),
 	];
+	const edit = button("edit_here", () => context.edit(pictures.get("result") ?? ""));
 	setClass(labels[1], "tool", true);
 	update(file, { change: () => opened(file.files?.[0]) });
 	split.value = "0";
@@ -94,7 +96,7 @@ export function createBackdrop({ canvas, gone, redraw }) {
 	}
 
 	return {
-		node: html("div.backdrop", ...labels),
+		node: html("div.backdrop", ...labels, edit),
 		set(kind, url) {
 			const next = url && isOurs(url) ? url : null;
 			const last = pictures.get(kind) ?? null;
@@ -121,6 +123,7 @@ export function createBackdrop({ canvas, gone, redraw }) {
 			labels[0].hidden = ![...pictures.values()].some(Boolean);
 			labels[2].hidden = shown === NONE;
 			labels[3].hidden = !under;
+			edit.hidden = !context.service || !pictures.get("result");
 		},
 	};
 }

@@ -120,7 +120,9 @@ export function createEditor(place, given = {}) {
 		html("div.main", planning.bar, toolbar.node, stage, backdrop.node, planning.node, hint),
 		html("div.side", list.node, inspector.node),
 	);
-	planning.bar.append(createFiles(context));
+	const files = createFiles(context);
+	context.edit = files.edit;
+	planning.bar.append(files.node);
 	root.append(notice.node, body);
 	place.append(root);
 	store.subscribe((state, before) => {

@@ -12,7 +12,7 @@ const UNASKED = ["panel", "omost"];
 /** @param {string} key */
 const title = (key) => html("h3", { "data-text": key });
 
-/** The button that opens the menu. @type {Create<HTMLElement>} */
+/** @type {Create<Files>} */
 export function createFiles(context) {
 	const { root, service, t } = context;
 	const message = html("p.fault", { role: "alert" });
@@ -56,6 +56,16 @@ export function createFiles(context) {
 		attempt(async () => {
 			if (file.size > MOST_MIB * 2 ** 20) throw new ServiceError("large", MOST_MIB);
 			take(service ? await service.open(file) : { panel: await file.text() });
+		});
+	}
+
+	/** @param {string} url */
+	function edit(url) {
+		attempt(async () => {
+			const picture = await fetch(url).catch(() => null);
+			if (!picture?.ok) throw new ServiceError("network");
+			const found = await service?.open(await picture.blob());
+			take({ ...found, guidance: { ...found.guidance, seed: found.seed, keep: true } });
 		});
 	}
 
@@ -201,5 +211,5 @@ export function createFiles(context) {
 		return node;
 	}
 
-	return button("files", show);
+	return { edit, node: button("files", show) };
 }

@@ -9,7 +9,7 @@ import { loadTexts } from "./strings.mjs";
 
 const TABS = ["txt2img", "img2img", "app"];
 /** The settings whose controls follow a file that is opened. */
-const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end", "layout_noise", "attention_bias"];
+const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end", "layout_noise", "attention_bias", "seed", "keep"];
 /** How often the tab is looked at: values that its server sets fire no event. */
 const LOOK_MS = 300;
 
@@ -55,9 +55,9 @@ function bind(tab, place) {
 	const text = () => find(`#script_${tab}_ranni_panel textarea`);
 
 	/** @type {Fill} */
-	function fill(name, said) {
+	function fill(name, said, always) {
 		const area = field(name);
-		if (said && !area?.value.trim()) type(area, said);
+		if (always || (said && !area?.value.trim())) type(area, said ?? "");
 	}
 
 	/** @type {HostSet} */
@@ -65,12 +65,13 @@ function bind(tab, place) {
 		for (const input of findAll(`#script_${tab}_ranni_${name} input, #${tab}_${name} input`)) {
 			if (input.type === "number" && typeof value === "number") type(input, String(value));
 			else if (input.type === "radio" && input.value === value) input.click();
+			else if (input.type === "checkbox" && value === !input.checked) input.click();
 		}
 	}
 
 	/** @type {ResultOf} */
 	function result(aspect) {
-		const found = pictures(`#${tab}_gallery img`);
+		const found = pictures(`#${tab}_chosen img, #${tab}_gallery img`);
 		const whole = found.find((one) => Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02);
 		return (whole ?? found[0])?.src;
 	}
@@ -89,8 +90,9 @@ function bind(tab, place) {
 		planner: () => find(`#script_${tab}_ranni_planner input[type=radio]:checked`)?.value ?? "none",
 		told(guidance, prompt, negative) {
 			for (const name of SETTINGS) set(name, guidance?.[name]);
-			fill("prompt", prompt);
-			fill("neg_prompt", negative);
+			// What is edited must be drawn with the same prompts.
+			fill("prompt", prompt, guidance?.keep);
+			fill("neg_prompt", negative, guidance?.keep);
 		},
 	});
 

@@ -199,6 +199,8 @@ interface Context {
 	prompt: () => string;
 	planner: () => string;
 	told: Told;
+	/** Go on from the picture at an address. */
+	edit: (url: string) => void;
 	value: () => Panel;
 	/** As one step. */
 	replace: (panel: Panel) => void;
@@ -231,6 +233,12 @@ type Canvas = {
 	focus(ids?: Ids): void;
 	show(pictures: Shown): void;
 	draw(overlay: Overlay): void;
+};
+type Files = {
+	/** The button that opens the menu. */
+	node: HTMLElement;
+	/** Bring back what a picture was drawn with, so that the next one keeps the rest of it. */
+	edit(url: string): void;
 };
 type Field = {
 	node: HTMLElement;
@@ -621,10 +629,10 @@ type Type = (field: HTMLInputElement | null, text: string) => void;
 type Bound = { look(): void; isThere(): boolean; destroy(): void };
 /** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
 type Bind = (tab: string, place: HTMLElement) => Bound;
-/** Say it where nothing is said yet. */
-type Fill = (name: string, said: string | null) => void;
+/** Say it where nothing is said yet, or in any case. */
+type Fill = (name: string, said: string | null, always?: boolean) => void;
 type HostSet = (name: string, value: any) => void;
-/** The first picture of the tab's gallery, or the first that is no sheet of several. */
+/** The chosen or first picture of the tab's gallery, or the first that is no sheet of several. */
 type ResultOf = (aspect: number) => string | undefined;
 
 // inspector.mjs

@@ -59,6 +59,15 @@ def edit_region(
     return _softened(touched, margin, feather)
 
 
+def verdict(region: Tensor, which: str = "the picture") -> str:
+    """What is to be said of an edit that changes nothing, or everything; else nothing."""
+    if not bool(region.any()):
+        return f"nothing that {which} shows was changed: it stays as it was"
+    if bool((region == 1).all()):
+        return f"the edit reaches all of {which}: it is drawn anew as a whole"
+    return ""
+
+
 def _changed(change: Change) -> Iterator[Element]:
     yield from (element for element in (change.before, change.after) if element is not None)
 

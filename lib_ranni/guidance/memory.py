@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from msgspec import Struct
@@ -98,6 +99,14 @@ class Memory:
             )
 
 
+class Trace(NamedTuple):
+    """How one run of a sampler went, as `Memory` has it."""
+
+    start: Tensor
+    predictions: Tensor
+    finished: Tensor
+
+
 class Recording:
     """What one generation of some pictures will be remembered by. One that is broken off leaves nothing."""
 
@@ -113,14 +122,14 @@ class Recording:
         """What the sampler is given at its next call, (pictures, C, h, w)."""
         self._predictions.append(_kept(prediction))
 
-    def tensors(self, latents: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Start, predictions and finished latent of each picture, as `Memory` has them."""
+    def traces(self, latents: Tensor) -> list[Trace]:
+        """How each of the pictures came about, whose finished latents (pictures, C, h, w) are given."""
         if self._start is None or not self._predictions:
             raise GuidanceError("nothing was recorded: call `start`, and `step` for each call of the sampler")
         predictions = torch.stack(self._predictions, dim=1)
         finished = _kept(latents)
         return [
-            (self._start[n].clone(), predictions[n].clone(), finished[n].clone())
+            Trace(self._start[n].clone(), predictions[n].clone(), finished[n].clone())
             for n in range(len(finished))
         ]
 
@@ -133,7 +142,7 @@ def _kept(tensor: Tensor) -> Tensor:
 class Keeping:
     """One generation that edits some pictures: puts the remembered where no region is."""
 
-    def __init__(self, memories: Sequence[Memory], regions: Sequence[Tensor]) -> None:
+    def __init__(self, memories: Sequence[Memory | Trace], regions: Sequence[Tensor]) -> None:
         if not memories or len(memories) != len(regions):
             raise GuidanceError(
                 f"{len(memories)} memories and {len(regions)} regions were given; "

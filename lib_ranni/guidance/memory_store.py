@@ -40,6 +40,12 @@ class MemoryStore:
         with self._lock:
             return self._total()
 
+    def limit(self, most_bytes: int) -> None:
+        """Another bound for all memories together; what is over it goes at once."""
+        with self._lock:
+            self._most_bytes = most_bytes
+            self._make_room("")
+
     def put(self, owner: str, memory: Memory) -> bool:
         """Keep a finished picture as the owner's present one.
 
@@ -59,6 +65,11 @@ class MemoryStore:
         """An owner's memory, which becomes the last to go; None if it is gone or never was."""
         with self._lock:
             return self._get(owner, name)
+
+    def of(self, owner: str) -> list[Memory]:
+        """All that an owner has, the last kept or asked for at the end."""
+        with self._lock:
+            return [memory for key, memory in self._memories.items() if key[0] == owner]
 
     def present(self, owner: str) -> Memory | None:
         """The picture an owner drew, edited or went back to last; None if there is none."""

@@ -50,12 +50,13 @@ _CONTROL = {
     "local_mask": "local_mask",
 }
 """Those of panel control, by what they are called there."""
+_MOST_DIGITS = 20
 
 _ELSE = "choose a picture that was drawn with one, or a file with a layout"
 
 
 def opened(data: bytes) -> Answer:
-    """The panel of a file, its guidance settings (as far as they are told), and the prompts beside it.
+    """The panel of a file, its guidance settings (as far as they are told), its prompts and its seed.
 
     Raises `InputError` where it holds no panel.
     """
@@ -130,7 +131,7 @@ def _of_request(document: Answer, format: str) -> Answer | None:
         settings = {name: settings[name] for name in mixing}
     prompts = {name: document.get(name) for name in ("prompt", "negative")}
     texts = {name: text for name, text in prompts.items() if isinstance(text, str) and text}
-    return _answer(panels[0], settings, format, problems, **texts)
+    return {**_answer(panels[0], settings, format, problems, **texts), "seed": _seed(document.get("seed"))}
 
 
 def _of_infotext(words: str, format: str) -> Answer | None:
@@ -141,12 +142,19 @@ def _of_infotext(words: str, format: str) -> Answer | None:
         found = _of_request(document, format)
         if found is not None:
             negative = _without(parameters["Negative prompt"], found["panel"].get("negative", ""))
-            return {**found, "prompt": parameters["Prompt"] or None, "negative": negative or None}
+            texts = {"prompt": parameters["Prompt"] or None, "negative": negative or None}
+            return {**found, **texts, "seed": _seed(parameters.get("Seed"))}
     imported = _of_others(parameters)
     if imported is None:
         return None
     base = imported.panel.base
     return _answer(imported.panel, imported.settings, imported.format, imported.problems, prompt=base)
+
+
+def _seed(value: Any) -> int | None:
+    """A seed as a request or an infotext has it, as far as it is one."""
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def _of_others(parameters: Answer) -> Imported | None:
@@ -180,4 +188,5 @@ def _answer(
         "problems": told(problems),
         "prompt": prompt or None,
         "negative": negative or None,
+        "seed": None,
     }

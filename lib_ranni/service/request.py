@@ -1,7 +1,7 @@
 """The one JSON value that says what the extension is to do, read from the tab, the API or an infotext.
 
     {"version": 1, "enabled": true, "panel": {...}, "guidance": {"mode": "attention", ...},
-     "planner": {"name": "builtin", "seed": 1}}
+     "planner": {"name": "builtin", "seed": 1}, "memory": {"enabled": true, "key": "mine"}}
 
 Everything may be left out. Without a panel the named planner makes one of the prompt; `panel` may be a
 list with a panel for each picture of the job.
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from lib_ranni.guidance.edit_region import FEATHER, MARGIN, MOST_CELLS
 from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel import reading
@@ -31,13 +32,14 @@ OVERLAPS: tuple[Overlap, ...] = ("front", "blend")
 MAX_CONTROL = 5.0
 MAX_TIMESTEP = 1000.0
 MAX_FILE_NAME = 200
+MAX_KEY = 200
 USUAL_CONTROL = 0.6
 """Panel control's scale in mode `panel`, as Ranni has it."""
 
 OWN_CONDITIONER = "from the checkpoint"
 """What pages call the conditioner of no name."""
 
-_REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner"}
+_REQUEST_FIELDS = {"version", "enabled", "panel", "guidance", "planner", "memory"}
 
 
 class Hires(Struct, frozen=True, kw_only=True):
@@ -106,6 +108,20 @@ class Planning(Struct, frozen=True, kw_only=True):
     seed: int | None = None
 
 
+class Keep(Struct, frozen=True, kw_only=True):
+    """Memory edits: pictures are remembered, and the next ones keep of them what the panel did not change.
+
+    `margin` and `feather` are latent cells around what changed: drawn anew as well, and blended. `key` is
+    a name that tells whose pictures they are; it is never written, since who knows it has the pictures.
+    Whoever gives one need not say `enabled`.
+    """
+
+    enabled: bool = False
+    margin: int = MARGIN
+    feather: int = FEATHER
+    key: str = ""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What is asked for. `panels` is empty, one for all pictures, or one for each."""
 
@@ -113,12 +129,13 @@ class Request(Struct, frozen=True, kw_only=True):
     panels: tuple[Panel, ...] = ()
     guidance: Settings = Settings()
     planner: Planning = Planning()
+    memory: Keep = Keep()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be done, so that the host must draw as if we were not there."""
         drawn = any(panel.elements for panel in self.panels)
-        return not self.enabled or not (drawn or self.planner.name)
+        return not self.enabled or not (drawn or self.planner.name or self.memory.enabled)
 
 
 class Reading(Struct, frozen=True):
@@ -172,17 +189,19 @@ def read(value: Any) -> Reading:
         panels=_panels(value.get("panel"), problems),
         guidance=read_settings(value.get("guidance"), problems),
         planner=_planning(value.get("planner"), problems),
+        memory=_memory(value.get("memory"), problems),
     )
     return Reading(request, problems.all())
 
 
 def to_json(request: Request) -> str:
-    """The request as one line of JSON, without what is at its default."""
+    """The request as one line of JSON, without what is at its default and without the key to its memory."""
+    request = msgspec.structs.replace(request, memory=msgspec.structs.replace(request.memory, key=""))
     panels = [to_document(panel) for panel in request.panels]
     document: dict[str, Any] = {"version": REQUEST_VERSION}
     if panels:
         document["panel"] = panels[0] if len(panels) == 1 else panels
-    for name in ("guidance", "planner"):
+    for name in ("guidance", "planner", "memory"):
         if fields := _changed(getattr(request, name)):
             document[name] = fields
     if not request.enabled:
@@ -307,3 +326,19 @@ def _planning(value: Any, problems: Problems) -> Planning:
     given = _object("planner", value, Planning, problems)
     name = problems.text("planner.name", given.get("name", ""), 64)
     return Planning(name=name, seed=problems.whole("planner.seed", given.get("seed"), 0, MAX_SEED))
+
+
+def _memory(value: Any, problems: Problems) -> Keep:
+    given, usual = _object("memory", value, Keep, problems), Keep()
+
+    def cells(name: str, default: int) -> int:
+        number = problems.whole(f"memory.{name}", given.get(name, default), 0, MOST_CELLS)
+        return default if number is None else number
+
+    key = problems.text("memory.key", given.get("key", ""), MAX_KEY)
+    return Keep(
+        enabled=problems.flag("memory.enabled", given.get("enabled", bool(key))),
+        margin=cells("margin", usual.margin),
+        feather=cells("feather", usual.feather),
+        key=key,
+    )

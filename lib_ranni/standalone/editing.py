@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from lib_ranni.errors import InputError, MismatchError
-from lib_ranni.guidance.edit_region import composite, edit_region
+from lib_ranni.guidance.edit_region import composite, edit_region, verdict
 from lib_ranni.guidance.memory import Conditions, Keeping, Memory, Recording
-from lib_ranni.panel.types import Panel, with_fields
+from lib_ranni.panel.types import with_fields
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.metadata import single
 from lib_ranni.standalone.requests import Request, to_json
@@ -68,6 +68,17 @@ def require_same(request: Request, checkpoint: Checkpoint) -> None:
         conditions(before, checkpoint, image).require(conditions(request, checkpoint, image))
 
 
+def edited_region(request: Request, before: Request, checkpoint: Checkpoint, image: int) -> Tensor:
+    """(h, w) in 0..1: where an edit of a picture draws it anew."""
+    defaults = checkpoint.defaults
+    old, new = before.panel(image), request.panel(image)
+    if defaults.is_own_base(old) and defaults.is_own_base(new):
+        # A base that nobody wrote follows the elements and is no change of its own.
+        new = with_fields(new, base=old.base)
+    size = (request.height // 8, request.width // 8)
+    return edit_region(old, new, size, margin=request.edit_margin, feather=request.edit_feather)
+
+
 class Editing:
     """One generation as far as memory goes: what it keeps, if it is an edit, and what it leaves behind."""
 
@@ -82,7 +93,8 @@ class Editing:
         self._keeping: Keeping | None = None
         if request.before is not None:
             self._require(request.before)
-            self.regions = tuple(self._region(request.before, n) for n in range(request.batch))
+            before = request.before
+            self.regions = tuple(edited_region(request, before, checkpoint, n) for n in range(request.batch))
             self._keeping = Keeping(self._memories, self.regions)
         elif memories:
             raise InputError("memories were given to a request that edits nothing; set its `before`")
@@ -93,19 +105,6 @@ class Editing:
             raise MismatchError(f"{before.batch} pictures are edited, {len(self._memories)} are remembered")
         for image, memory in enumerate(self._memories):
             memory.require(conditions(before, self._checkpoint, image), before.panel(image))
-
-    def _region(self, before: Request, image: int) -> Tensor:
-        request = self._request
-        old, new = before.panel(image), request.panel(image)
-        size = (request.height // 8, request.width // 8)
-        new = self._without_own_base(old, new)
-        return edit_region(old, new, size, margin=request.edit_margin, feather=request.edit_feather)
-
-    def _without_own_base(self, old: Panel, new: Panel) -> Panel:
-        """The new panel; a base that nobody wrote follows the elements and is no change of its own."""
-        defaults = self._checkpoint.defaults
-        both = defaults.is_own_base(old) and defaults.is_own_base(new)
-        return with_fields(new, base=old.base) if both else new
 
     def start(self, noise: Tensor) -> Tensor:
         """The noise (pictures, 4, h, w) to start from."""
@@ -142,24 +141,22 @@ class Editing:
                 memory_name(request, n),
                 conditions(request, self._checkpoint, n),
                 request.panel(n),
-                *tensors,
+                *trace,
                 _pixels(images[n]),
                 "" if request.before is None else memory_name(request.before, n),
             )
-            for n, tensors in enumerate(self._recording.tensors(latents))
+            for n, trace in enumerate(self._recording.traces(latents))
         )
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an edit has to say for itself."""
-        said = []
-        for n, region in enumerate(self.regions):
-            which = f"picture {n + 1}" if len(self.regions) > 1 else "the picture"
-            if not bool(region.any()):
-                said.append(f"nothing that {which} shows was changed: it stays as it was")
-            elif bool((region == 1).all()):
-                said.append(f"the edit reaches all of {which}: it is drawn anew as a whole")
-        return tuple(said)
+        several = len(self.regions) > 1
+        said = (
+            verdict(region, f"picture {n + 1}" if several else "the picture")
+            for n, region in enumerate(self.regions)
+        )
+        return tuple(text for text in said if text)
 
 
 def with_picture(memory: Memory, picture: Image.Image) -> Memory | None:

@@ -12,6 +12,7 @@ from modules.ui_common import create_refresh_button
 from modules.ui_components import FormRow
 
 from lib_ranni.guidance.layout_noise import MOST_STRENGTH
+from lib_ranni.service import keeping
 from lib_ranni.service.request import (
     MAX_CONTROL,
     MAX_TIMESTEP,
@@ -39,6 +40,13 @@ _COMPOSE = """
     });
     if (panel.trim()) { try { request.panel = JSON.parse(panel); } catch (error) { request.panel = panel; } }
     else if (planner !== "none") { request.planner = { name: planner }; }
+    if (request.memory.enabled) {
+        // Whoever knows it has the pictures. It lives as long as this tab of the browser, reloads included.
+        const secret = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+        let key = String(performance.timeOrigin);
+        try { key = sessionStorage.ranni_key ??= secret(); } catch (error) { /* nothing may be kept */ }
+        request.memory.key = key;
+    }
     return [JSON.stringify(request)];
 }
 """
@@ -136,6 +144,16 @@ def panel_control(identify: Identify) -> list[Control]:
         Control(mask, "guidance.control.local_mask"),
         Control(noise, "guidance.layout_noise"),
         Control(bias, "guidance.attention_bias"),
+    ]
+
+
+def memory(identify: Identify) -> list[Control]:
+    """What of the last picture is kept."""
+    keep, margin, feather = keeping.build(identify)
+    return [
+        Control(keep, "memory.enabled"),
+        Control(margin, "memory.margin"),
+        Control(feather, "memory.feather"),
     ]
 
 

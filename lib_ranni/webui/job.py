@@ -20,6 +20,7 @@ from lib_ranni.webui import controlling, layout_start, networks
 from lib_ranni.webui.batch_texts import BatchTexts
 from lib_ranni.webui.binding import Binding
 from lib_ranni.webui.encoding import span_of
+from lib_ranni.webui.memory import JobMemory
 from lib_ranni.webui.passes import Pass
 from lib_ranni.webui.pictures import encode_pictures
 
@@ -40,6 +41,7 @@ class Job:
     def __init__(self, p: Any, request: Request) -> None:
         self._p = p
         self.request = request
+        self.memory: JobMemory | None = None
         self._told: set[str] = set()
 
     def warn(self, text: str, error: Exception | None = None) -> None:
@@ -53,6 +55,25 @@ class Job:
         else:
             _LOG.warning("%s", text)
 
+    def remember(self) -> None:
+        """Remember the pictures of this job, and edit earlier ones, as far as the request wants it."""
+        if not self.request.memory.enabled:
+            return
+        if not self.request.memory.key:
+            self.warn("the pictures are not remembered: give memory a key that tells them from others'")
+            return
+        try:
+            self.memory = JobMemory(self._p, self.request, self.panel, self._seen, self._forgotten)
+            if told := self.memory.told():
+                self._p.comment(f"Ranni: {told}")
+        except Exception as error:
+            self._forgotten(f"the pictures are not remembered: {error}", error)
+
+    def _forgotten(self, text: str, error: Exception | None) -> None:
+        """An edit is none, or a picture cannot be edited: warn, and tell an API caller as well."""
+        self._p.extra_generation_params.setdefault(PROBLEM, text)
+        self.warn(text, error)
+
     def panel(self, image: int) -> Panel:
         """The panel of a picture of the job, counted over all its batches."""
         panels = self.request.panels
@@ -61,6 +82,8 @@ class Job:
     def before_batch(self) -> None:
         """Complete what the prompts of this batch leave out by what the panels say."""
         postfix = self._postfix()
+        if self.memory is not None:
+            self.memory.begin_batch()
         for n, image in enumerate(self._images()):
             panel = self.panel(image)
             self._complete("prompts", n, panel.base, postfix)
@@ -174,6 +197,7 @@ class Job:
         """Guidance gives up: warn, and let the infotext say that not all of the picture follows the panel."""
         cause = _cause(error)
         self._p.extra_generation_params[PROBLEM] = cause
+        self.memory = None  # of a picture that does not follow its panel
         self.warn(f"the rest of this picture is drawn without the panel: {cause}", error)
 
     def _images(self) -> range:
@@ -182,10 +206,12 @@ class Job:
         return range(first, first + self._p.batch_size)
 
     def _seen_panels(self) -> list[Panel]:
-        """The panels of the batch, cropped to what is repainted when only the masked part is."""
-        panels = [self.panel(image) for image in self._images()]
+        return [self._seen(self.panel(image)) for image in self._images()]
+
+    def _seen(self, panel: Panel) -> Panel:
+        """A panel, cropped to what is repainted when only the masked part is."""
         window = _window(self._p)
-        return panels if window is None else [through_window(panel, window) for panel in panels]
+        return panel if window is None else through_window(panel, window)
 
     def _warn_of_networks(self, panels: list[Any]) -> None:
         loras = [lora for elements in panels for element in elements for lora in networks.split(element)[1]]

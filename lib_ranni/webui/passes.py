@@ -31,6 +31,21 @@ ATTRIBUTE = "_ranni_pass"
 """Where a denoiser, and the model it wraps, keep the pass that guides them while they sample."""
 
 
+def at_next_run(sampler: Any, around: Callable[[Any, Callable[[], Any]], Any]) -> None:
+    """Have `around(denoiser, run)` stand in for the next run of a sampler, and for no later one."""
+    own = "launch_sampling" in sampler.__dict__
+    original = sampler.launch_sampling
+
+    def launch_sampling(*args: Any, **kwargs: Any) -> Any:
+        if own:
+            sampler.launch_sampling = original
+        else:
+            del sampler.launch_sampling
+        return around(sampler.model_wrap_cfg, lambda: original(*args, **kwargs))
+
+    sampler.launch_sampling = launch_sampling
+
+
 class Pass:
     """One run of a sampler under guidance.
 
@@ -63,24 +78,17 @@ class Pass:
 
     def guard(self, sampler: Any) -> None:
         """Be there from the next start of this sampler to its end, and no longer."""
-        own = "launch_sampling" in sampler.__dict__
-        original = sampler.launch_sampling
 
-        def launch_sampling(*args: Any, **kwargs: Any) -> Any:
-            if own:
-                sampler.launch_sampling = original
-            else:
-                del sampler.launch_sampling
-            denoiser = sampler.model_wrap_cfg
+        def around(denoiser: Any, run: Callable[[], Any]) -> Any:
             try:
                 self._attempt(self._follow_model)
                 setattr(denoiser, ATTRIBUTE, self)
-                return original(*args, **kwargs)
+                return run()
             finally:
                 denoiser.__dict__.pop(ATTRIBUTE, None)
                 self._let_go()
 
-        sampler.launch_sampling = launch_sampling
+        at_next_run(sampler, around)
 
     def begin_step(self, params: Any) -> None:
         """`on_cfg_denoiser`: a step's rows are assembled; the model's calls follow."""

@@ -13,7 +13,7 @@ from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, noise_schedule, passes, settings, tab, xyz
+from lib_ranni.webui import api, memory, noise_schedule, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -53,9 +53,10 @@ class RanniScript(scripts.Script):
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
         setattr(p, jobs.ATTRIBUTE, None)
-        for key in (TITLE, jobs.PROBLEM):
+        for key in (TITLE, jobs.PROBLEM, memory.INFOTEXT):
             p.extra_generation_params.pop(key, None)
-        if jobs.is_nested() and not settings.guides_nested():
+        is_nested = jobs.is_nested()
+        if is_nested and not settings.guides_nested():
             return
         reading = read_arguments(args)
         job = jobs.Job(p, reading.request)
@@ -76,8 +77,12 @@ class RanniScript(scripts.Script):
             _refuse(p, job, status, message, [("planner", str(error))])
             return
         setattr(p, jobs.ATTRIBUTE, job)
+        if not is_nested:
+            job.remember()
         if settings.writes_infotext():
             p.extra_generation_params[TITLE] = _recorded(job.request)
+            if job.memory is not None:
+                p.extra_generation_params[memory.INFOTEXT] = _of_each(job.memory.edits)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
@@ -95,6 +100,14 @@ class RanniScript(scripts.Script):
             job.lean_noise(kwargs.get("x"))
         except Exception as error:
             job.failed(error)
+        if job.memory is not None:
+            job.memory.start_pass(kwargs["x"])
+
+    def postprocess_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """The pictures of a batch are decoded, and can still be changed."""
+        job = jobs.of(p)
+        if job is not None and job.memory is not None:
+            job.memory.end_batch(kwargs["images"])
 
 
 def _is_idle(p: Any, args: tuple[Any, ...]) -> bool:
@@ -134,16 +147,24 @@ def _planned(p: Any, job: jobs.Job) -> Request:
     return msgspec.structs.replace(request, panels=panels[:1] if len(made) == 1 else panels)
 
 
-def _recorded(request: Request) -> str | Callable[..., str]:
+def _recorded(request: Request) -> str | Callable[..., str | None]:
     """What the infotexts say: each picture's only what concerns it."""
     if len(request.panels) < 2:
         return to_json(request)
 
-    def of_picture(p: Any, index: int, all_prompts: list[str], **_: Any) -> str:
-        # While it draws, the host counts pictures within the batch; afterwards, within the job.
-        number = index + (p.iteration * p.batch_size if all_prompts is p.prompts else 0)
+    def of_picture(number: int) -> str:
         panel = request.panels[number % len(request.panels)]
         return to_json(msgspec.structs.replace(request, panels=(panel,)))
+
+    return _of_each(of_picture)
+
+
+def _of_each(text: Callable[[int], str | None]) -> Callable[..., str | None]:
+    """What an infotext says by a picture's number within the job."""
+
+    def of_picture(p: Any, index: int, all_prompts: list[str], **_: Any) -> str | None:
+        # While it draws, the host counts pictures within the batch; afterwards, within the job.
+        return text(index + (p.iteration * p.batch_size if all_prompts is p.prompts else 0))
 
     return of_picture
 

@@ -10,6 +10,7 @@ from modules import shared
 from msgspec import Struct
 
 from lib_ranni.errors import InputError
+from lib_ranni.guidance.memory_store import MOST_BYTES
 from lib_ranni.planner.llm.manner import Style
 from lib_ranni.planner.llm.servers import PRESETS
 from lib_ranni.service.host import Connection
@@ -20,6 +21,7 @@ _PLANNER_SECTION = ("ranni_planner", "Ranni: language models")
 _MOST_ROWS = "ranni_latent_rows"
 _INFOTEXT = "ranni_infotext"
 _NESTED = "ranni_nested"
+_MEMORY = "ranni_memory_mb"
 
 
 class PlanningOptions(Struct, frozen=True):
@@ -178,6 +180,14 @@ def add_options(refresh: Callable[[], None]) -> None:
     shared.opts.add_option(_INFOTEXT, infotext.info("without them a picture cannot be made again"))
     nested = shared.OptionInfo(False, "Guide pictures that are drawn within a picture", section=_SECTION)
     shared.opts.add_option(_NESTED, nested.info("such as the faces that ADetailer draws anew"))
+    memory = shared.OptionInfo(
+        MOST_BYTES // 2**20,
+        "Memory edits: megabytes that are kept",
+        gr.Slider,
+        {"minimum": 0, "maximum": 16384, "step": 64},
+        section=_SECTION,
+    ).info("all users together, in main memory; 512 x 512 in 20 steps takes about 2, 1024 x 1024 about 9")
+    shared.opts.add_option(_MEMORY, memory)
 
 
 def _value(name: str, default: Any) -> Any:
@@ -201,3 +211,8 @@ def writes_infotext() -> bool:
 def guides_nested() -> bool:
     """Whether a picture that an extension draws while another is processed follows the panel too."""
     return bool(_value(_NESTED, False))
+
+
+def memory_bytes() -> int:
+    """How much of the main memory remembered pictures may take."""
+    return int(_value(_MEMORY, MOST_BYTES // 2**20)) * 2**20

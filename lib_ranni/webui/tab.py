@@ -47,7 +47,11 @@ def build(script: Any, is_img2img: bool) -> Made:
         # The script in javascript/ makes the editor in here; the text below is what it edits.
         gr.HTML(elem_id=identify("editor"))
         status = gr.HTML(elem_id=identify("status"))
-        settings = [*controls.following(identify, is_img2img), *controls.panel_control(identify)]
+        settings = [
+            *controls.following(identify, is_img2img),
+            *controls.panel_control(identify),
+            *controls.memory(identify),
+        ]
         connection.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(

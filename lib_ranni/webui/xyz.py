@@ -9,6 +9,7 @@ import msgspec
 from modules import scripts
 
 from lib_ranni.errors import InputError
+from lib_ranni.guidance.edit_region import MOST_CELLS
 from lib_ranni.guidance.layout_noise import MOST_STRENGTH
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
@@ -53,6 +54,10 @@ def _guidance(name: str) -> Change:
 def _hires_ratio(request: Request, value: float) -> Request:
     hires = msgspec.structs.replace(request.guidance.hires, base_ratio=value)
     return _guidance("hires")(request, hires)
+
+
+def _margin(request: Request, value: int) -> Request:
+    return msgspec.structs.replace(request, memory=msgspec.structs.replace(request.memory, margin=value))
 
 
 def _control(name: str) -> Change:
@@ -117,6 +122,7 @@ _AXES = (
     _Axis("Postfix", str, _control("postfix")),
     _Axis("Local mask", str, _local_mask, _truths),
     _Axis("Conditioner", str, _conditioner, conditioners.choices),
+    _Axis("Edit margin", int, _margin, high=MOST_CELLS),
     _Axis("Element weight", float, _weight, high=10.0),
     _Axis("Planner", str, _planner, lambda: list(PLANNERS)),
     _Axis("Plan seed", int, _plan_seed, high=MAX_SEED),

@@ -220,7 +220,7 @@ def _draw(
     before = memories[0].name if memories else ""
     return [
         Memory(name, _conditions(seed=seed), panel, *tensors, pixels, before)
-        for panel, tensors in zip(panels, recording.tensors(x), strict=True)
+        for panel, tensors in zip(panels, recording.traces(x), strict=True)
     ]
 
 
@@ -266,7 +266,7 @@ def test_a_memory_is_a_copy_in_the_hosts_number_type() -> None:
     recording.start(x)
     recording.step(x)
     x += 1
-    start, predictions, finished = recording.tensors(x)[0]
+    start, predictions, finished = recording.traces(x)[0]
     assert (float(start.max()), float(predictions.max()), float(finished.max())) == (1, 1, 2)
     assert start.dtype == predictions.dtype == finished.dtype == torch.float16
 
@@ -282,7 +282,7 @@ def test_noise_that_cannot_be_drawn_again_is_remembered() -> None:
 
 def test_nothing_recorded_is_no_memory() -> None:
     with pytest.raises(GuidanceError, match="nothing was recorded"):
-        Recording().tensors(torch.zeros(1, 4, 2, 2))
+        Recording().traces(torch.zeros(1, 4, 2, 2))
 
 
 # Refusals

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from lib_ranni.errors import InputError
+from lib_ranni.guidance.edit_region import FEATHER, MARGIN
 from lib_ranni.guidance.guides import Mode
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel.reading import load
@@ -45,6 +46,9 @@ class Controls(Struct, frozen=True, kw_only=True):
     width: int = 512
     height: int = 512
     model: str = ""
+    keep: bool = False
+    edit_margin: int = MARGIN
+    edit_feather: int = FEATHER
 
 
 NAMES = Controls.__struct_fields__
@@ -55,13 +59,16 @@ _SAME = tuple(name for name in NAMES if name in Request.__struct_fields__ and na
 class Order(Struct, frozen=True):
     """What to draw. Without a `panel` the prompt is planned first, if there is a `planner`.
 
-    `request` holds everything else; its panels are not set yet.
+    `request` holds everything else; its panels are not set yet. With `keep` it edits the pictures before
+    it, and where `any_seed` will do it may take theirs.
     """
 
     request: Request
     panel: Panel | None
     planner: str
     model: Path
+    keep: bool = False
+    any_seed: bool = False
 
 
 def read(values: Sequence[Any]) -> Controls:
@@ -96,7 +103,7 @@ def order(controls: Controls, model: Path, recorded: str) -> Order:
         model=recorded,
     )
     planner = "" if controls.planner == NONE or controls.mode == "plain" else controls.planner
-    return Order(checked(request), panel, planner, model)
+    return Order(checked(request), panel, planner, model, controls.keep, seed < 0)
 
 
 def filled(request: Request, planner: str, model: str) -> Controls:
@@ -108,4 +115,5 @@ def filled(request: Request, planner: str, model: str) -> Controls:
         planner=planner if panel.elements else NONE,
         seed=request.seed,
         model=request.model or model,
+        keep=request.before is not None,
     )

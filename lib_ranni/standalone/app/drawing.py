@@ -19,6 +19,7 @@ from lib_ranni.errors import PlannerError, RanniError
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.planner.protocol import Done, Failed, Planner, PlanRequest
 from lib_ranni.standalone.app.controls import Order
+from lib_ranni.standalone.app.keeping import Shown, edits
 from lib_ranni.standalone.app.models import Models
 from lib_ranni.standalone.app.turns import Job, Turns
 from lib_ranni.standalone.checkpoint import Checkpoint
@@ -76,13 +77,21 @@ class Drawing:
     """An order being carried out, in threads of its own. Read `progress` and `pictures` at any time."""
 
     def __init__(
-        self, order: Order, models: Models, turns: Turns, gallery: Gallery, planner: Callable[[str], Planner]
+        self,
+        order: Order,
+        models: Models,
+        turns: Turns,
+        gallery: Gallery,
+        planner: Callable[[str], Planner],
+        shown: Shown | None = None,
+        owner: str = "",
     ) -> None:
         self.pictures: tuple[Kept, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.progress = Progress("planning" if order.planner else "waiting", pictures=order.request.batch)
         self._order = order
         self._models, self._turns, self._gallery, self._planner = models, turns, gallery, planner
+        self._shown, self._owner = shown or Shown(), owner if order.keep else ""
         self._stop = threading.Event()
         self._job: Job | None = None
         self._began = 0.0
@@ -154,13 +163,20 @@ class Drawing:
         request = self._request(panel, engine.checkpoint)
         self._began = time.perf_counter()
         self._tell("drawing", steps=request.steps)
-        for picture in range(request.batch):
-            own = single(request, picture)
+        for picture, own in enumerate(self._singles(request, engine.checkpoint)):
             self._tell("drawing", picture=picture, step=0)
-            generation = engine.generate(own, self._step)
+            generation = engine.generate(own, self._step, owner=self._owner)
             kept = self._gallery.keep(generation.images[0], own)
             self.pictures = (*self.pictures, kept)
             self.notes = tuple(dict.fromkeys((*self.notes, *generation.warnings)))
+
+    def _singles(self, request: Request, checkpoint: Checkpoint) -> tuple[Request, ...]:
+        """A request for each picture: of one that keeps the rest, an edit."""
+        if not self._order.keep:
+            return tuple(single(request, picture) for picture in range(request.batch))
+        found, told = edits(request, self._shown, checkpoint, any_seed=self._order.any_seed)
+        self.notes = (*self.notes, *told)
+        return found
 
     def _step(self, step: int, steps: int) -> None:
         if self._stop.is_set():

@@ -45,7 +45,7 @@ class Handlers:
             yield session, *(gr.update() for _ in range(3)), *_UNCHANGED
             return
         try:
-            drawing = self._studio.drawing(values)
+            drawing = self._studio.drawing(values, session.shown, session.owner)
         except RanniError as error:
             yield session, shown.status(str(error), failed=True), *_buttons(drawing=False), *_UNCHANGED
             return

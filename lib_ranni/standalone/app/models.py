@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lib_ranni.errors import InputError, ModelError
+from lib_ranni.guidance.memory_store import MemoryStore
 from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint, load_checkpoint
 from lib_ranni.standalone.engine import Engine
 from lib_ranni.standalone.paths import from_user
@@ -21,6 +22,7 @@ class Models:
     def __init__(self, first: Path | None = None, device: str | None = None) -> None:
         self.first = SHAPES if first is None else from_user(first)
         self._device = device
+        self._memories = MemoryStore()
         self._engine: Engine | None = None
         self._path: Path | None = None
 
@@ -50,7 +52,7 @@ class Models:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._engine = Engine(load_checkpoint(path, self._device))
+            self._engine = Engine(load_checkpoint(path, self._device), self._memories)
             self._path = path
         return self._engine
 

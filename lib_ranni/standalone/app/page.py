@@ -10,7 +10,7 @@ import gradio as gr
 
 from lib_ranni.panel.types import MAX_SEED
 from lib_ranni.planner.planners import NAMES as PLANNERS
-from lib_ranni.service import connection
+from lib_ranni.service import connection, keeping
 from lib_ranni.service.host import Host
 from lib_ranni.standalone.app import shown
 from lib_ranni.standalone.app.controls import MIN_SIDE, NAMES, NONE, Controls
@@ -107,6 +107,8 @@ def _editor(parts: Parts, host: Host, usual: Controls) -> None:
         [NONE, *PLANNERS], value=usual.planner, label="Planner", elem_id="script_app_ranni_planner"
     )
     gr.HTML(elem_id="script_app_ranni_editor")
+    made = keeping.build(lambda name: f"app_{name}")
+    parts.update(zip(("keep", "edit_margin", "edit_feather"), made, strict=True))
     with gr.Accordion("Panel as JSON", open=False, elem_id="script_app_ranni_json"):
         parts["panel"] = gr.Textbox(
             label="Panel (JSON)",

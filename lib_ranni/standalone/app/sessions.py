@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
 from lib_ranni.standalone.app.drawing import Drawing, Kept
+from lib_ranni.standalone.app.keeping import Shown
 
 MOST_PICTURES = 100
 """Pictures that a page shows; older ones stay on the disk."""
@@ -15,8 +18,19 @@ class Session:
         self.pictures: list[Kept] = []
         self.chosen: Kept | None = None
         self.drawing: Drawing | None = None
+        self.owner = uuid.uuid4().hex
         self._taken = 0
         self._is_marked = False
+
+    @property
+    def shown(self) -> Shown:
+        """The page's pictures, for what edits them."""
+        last = () if self.drawing is None else self.drawing.pictures
+        return Shown(
+            tuple(kept.request for kept in self.pictures),
+            None if self.chosen is None else self.chosen.request,
+            tuple(kept.request for kept in last),
+        )
 
     @property
     def is_drawing(self) -> bool:

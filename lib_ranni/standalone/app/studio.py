@@ -10,6 +10,7 @@ from weakref import WeakSet
 from lib_ranni.planner.protocol import Planner
 from lib_ranni.standalone.app.controls import Controls, filled, order, read
 from lib_ranni.standalone.app.drawing import Drawing, Gallery, Kept
+from lib_ranni.standalone.app.keeping import Shown
 from lib_ranni.standalone.app.models import Models
 from lib_ranni.standalone.app.turns import Job, Turns
 from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint
@@ -25,13 +26,15 @@ class Studio:
         self._turns = Turns()
         self._drawings: WeakSet[Drawing] = WeakSet()
 
-    def drawing(self, values: Sequence[Any]) -> Drawing:
-        """What a page's values ask for, not begun. Raises `InputError`."""
+    def drawing(self, values: Sequence[Any], shown: Shown | None = None, owner: str = "") -> Drawing:
+        """What a page's values ask for, not begun; `shown` are its pictures, which an edit may keep, and
+        `owner` whose they are. Raises `InputError`.
+        """
         controls = read(values)
         path = self.models.path(controls.model)
         recorded = "" if path == SHAPES else str(path)
         wanted = order(controls, path, recorded)
-        drawing = Drawing(wanted, self.models, self._turns, self._gallery, self._planner)
+        drawing = Drawing(wanted, self.models, self._turns, self._gallery, self._planner, shown, owner)
         self._drawings.add(drawing)
         return drawing
 
