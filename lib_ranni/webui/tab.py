@@ -101,8 +101,9 @@ def _settings(identify: Callable[[str], str], is_img2img: bool) -> list[Any]:
         hires = gr.Checkbox(True, label="Guide the hires pass", elem_id=identify("hires"))
         hires_ratio = _slider(identify, "Hires base ratio (-1: the same)", -1.0, low=-1.0)
         hires_end = _slider(identify, "Hires end", usual.hires.end)
-    with FormRow():
+    with FormRow(visible=not is_img2img):
         noise = _slider(identify, "Layout noise", usual.layout_noise, high=MOST_STRENGTH)
+    with FormRow():
         bias = _slider(identify, "Attention bias", usual.attention_bias)
     return [mode, ratio, feather, overlap, start, end, hires, hires_ratio, hires_end, noise, bias]
 
