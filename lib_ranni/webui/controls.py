@@ -105,7 +105,7 @@ def following(identify: Identify, is_img2img: bool) -> list[Control]:
     ]
 
 
-def panel_control(identify: Identify) -> list[Control]:
+def panel_control(identify: Identify, is_img2img: bool) -> list[Control]:
     """Panel control, learned and without weights."""
     usual = PanelControl()
     with gr.Accordion("Panel control", open=False, elem_id=identify("control")):
@@ -132,8 +132,9 @@ def panel_control(identify: Identify) -> list[Control]:
                 identify("refresh_conditioners"),
             )
         mask = gr.Checkbox(usual.local_mask, label="Local mask (mode panel)", elem_id=identify("local_mask"))
-        with FormRow():
+        with FormRow(visible=not is_img2img):
             noise = _slider(identify, "Layout noise", Settings().layout_noise, high=MOST_STRENGTH)
+        with FormRow():
             bias = _slider(identify, "Attention bias", Settings().attention_bias)
     return [
         Control(scale, "guidance.control.scale", -1),

@@ -49,7 +49,7 @@ def build(script: Any, is_img2img: bool) -> Made:
         status = gr.HTML(elem_id=identify("status"))
         settings = [
             *controls.following(identify, is_img2img),
-            *controls.panel_control(identify),
+            *controls.panel_control(identify, is_img2img),
             *controls.memory(identify),
         ]
         connection.build(WebUI(), identify)
