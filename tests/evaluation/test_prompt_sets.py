@@ -201,28 +201,28 @@ def test_diffusiondb_gives_each_prompt_once_and_nothing_marked(tmp_path: Path) -
     for words in ("", "n=9;seed=1"):
         found = chosen(path, words)
         assert sorted(row.text for row in found.prompts) == ["a cat", "a dog"]
-        assert found.skipped == {"are marked as not safe for work": 1}
+        assert found.skipped == {"marked as not safe for work": 1}
     assert found.prompts[0].cells["sampler"] == "k_lms"
 
 
 HOSTILE = [
-    ("nul.txt", b"a cat\na\0dog\n", "hold NUL characters"),
-    ("latin.txt", b"a cat\ncaf\xe9\n", "are not in UTF-8"),
-    ("long.txt", b"a cat\n" + b"x" * (3 << 20) + b"\n", "are longer than 1 MiB"),
-    ("wordy.txt", b"a cat\n" + b"x " * 6000 + b"\n", "have a prompt of more than 10000 characters"),
-    ("bad.jsonl", b'{"prompt": "a cat"}\n{"prompt": \n', "are no JSON"),
-    ("first.jsonl", b'{"prompt": oops}\n{"prompt": "a cat"}\n', "are no JSON"),
-    ("number.jsonl", b'{"prompt": "a cat"}\n{"prompt": 3}\n', "have no prompt"),
-    ("deep.jsonl", b'{"prompt": "a cat"}\n{"prompt": ' + b"[" * 100_000 + b"\n", "are no JSON"),
+    ("nul.txt", b"a cat\na\0dog\n", "NUL characters"),
+    ("latin.txt", b"a cat\ncaf\xe9\n", "not in UTF-8"),
+    ("long.txt", b"a cat\n" + b"x" * (3 << 20) + b"\n", "longer than 1 MiB"),
+    ("wordy.txt", b"a cat\n" + b"x " * 6000 + b"\n", "a prompt of more than 10000 characters"),
+    ("bad.jsonl", b'{"prompt": "a cat"}\n{"prompt": \n', "no JSON"),
+    ("first.jsonl", b'{"prompt": oops}\n{"prompt": "a cat"}\n', "no JSON"),
+    ("number.jsonl", b'{"prompt": "a cat"}\n{"prompt": 3}\n', "no prompt"),
+    ("deep.jsonl", b'{"prompt": "a cat"}\n{"prompt": ' + b"[" * 100_000 + b"\n", "no JSON"),
     ("half.jsonl", b'{"prompt": "a cat"}\n{"prompt": "\\ud800"}\n', ""),
-    ("list.jsonl", b'{"prompt": "a cat"}\n[1, 2]\n', "have no prompt"),
-    ("short.tsv", b"prompt\tkind\na cat\tx\na dog\n", "have not 2 cells"),
-    ("short.csv", b"prompt,kind\na cat,x\na dog\n", "have not 2 cells"),
-    ("quote.csv", b'prompt,kind\na cat,x\n"' + b"never closed\n" * 20_000, "are no rows of CSV"),
-    ("cut.json", b'{"1": {"prompt": "a cat"}, "2": {"prom', "are cut short at the file's end"),
-    ("broken.json", b'{"1": {"prompt": "a cat"}, "2": {"prompt" "x"}}', "are no JSON"),
-    ("huge.json", b'["a cat", "' + b"x" * (3 << 20) + b'"]', "are longer than 1 MiB"),
-    ("empty.txt", b"a cat\n \x01 \n", "have an empty prompt"),
+    ("list.jsonl", b'{"prompt": "a cat"}\n[1, 2]\n', "no prompt"),
+    ("short.tsv", b"prompt\tkind\na cat\tx\na dog\n", "not 2 cells"),
+    ("short.csv", b"prompt,kind\na cat,x\na dog\n", "not 2 cells"),
+    ("quote.csv", b'prompt,kind\na cat,x\n"' + b"never closed\n" * 20_000, "no row of CSV"),
+    ("cut.json", b'{"1": {"prompt": "a cat"}, "2": {"prom', "cut short at the file's end"),
+    ("broken.json", b'{"1": {"prompt": "a cat"}, "2": {"prompt" "x"}}', "no JSON"),
+    ("huge.json", b'["a cat", "' + b"x" * (3 << 20) + b'"]', "longer than 1 MiB"),
+    ("empty.txt", b"a cat\n \x01 \n", "an empty prompt"),
 ]
 
 
@@ -234,7 +234,7 @@ def test_damaged_rows_are_passed_over_and_told(tmp_path: Path, name: str, conten
     assert [row.text for row in found.prompts] == ["a cat"]
     assert sum(found.skipped.values()) >= 1
     assert not why or found.skipped.get(why, 0) >= 1
-    assert any(f"left out that {why}" in remark for remark in found.remarks())
+    assert any(f"left out ({why}" in remark for remark in found.remarks())
 
 
 @pytest.mark.parametrize(

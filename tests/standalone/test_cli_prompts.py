@@ -31,7 +31,7 @@ def test_a_path_is_a_set_too_and_what_was_left_out_is_said(run: Run, folder: Pat
         "text": "a red circle and thing 5",
         "cells": {"Prompt": "a red circle and thing 5", "Category": "B"},
     }
-    assert done.err == "note: PartiPrompts.tsv: 1 row left out that have not 2 cells\n"
+    assert done.err == "note: PartiPrompts.tsv: 1 row left out (not 2 cells)\n"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ MAX_ENTRY = 2**20
 
 Skipped = Counter[str]
 
-_TOO_LONG = f"are longer than {MAX_ENTRY // 2**20} MiB"
+_TOO_LONG = f"longer than {MAX_ENTRY // 2**20} MiB"
 _CHUNK = 2**18
 _OUTSIDE = re.compile(rb'["{}\[\],]')
 _INSIDE = re.compile(rb'["\\]')
@@ -40,12 +40,12 @@ def lines(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[int, str]]:
 
 def _decoded(raw: bytes, skipped: Skipped) -> str | None:
     if b"\0" in raw:
-        skipped["hold NUL characters"] += 1
+        skipped["NUL characters"] += 1
         return None
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        skipped["are not in UTF-8"] += 1
+        skipped["not in UTF-8"] += 1
         return None
 
 
@@ -115,4 +115,4 @@ def members(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[int, bytes]]:
             number += 1
             yield number, member
     if splitter.depth > 0:
-        skipped["are cut short at the file's end"] += 1
+        skipped["cut short at the file's end"] += 1

@@ -33,7 +33,7 @@ class PromptSet(Struct, frozen=True):
     def remarks(self) -> list[str]:
         """What was passed over, in sentences."""
         return [
-            f"{self.name}: {count} row{'s' * (count != 1)} left out that {why}"
+            f"{self.name}: {count} row{'s' * (count != 1)} left out ({why})"
             for why, count in self.skipped.items()
         ]
 
@@ -59,7 +59,9 @@ class _Filter:
         return all(condition.fits(cells) for condition in self._conditions)
 
     def complaint(self) -> str:
-        """Why nothing fits."""
+        """Why nothing fits; empty where there was nothing to fit."""
+        if not self._columns:
+            return ""
         for condition in self._conditions:
             seen = self._values[condition.column.casefold()]
             if not seen:
@@ -94,9 +96,7 @@ def read_prompts(path: Path, wanted: Wanted) -> PromptSet:
 def _reason(empty: PromptSet, wanted: Wanted, fits: _Filter) -> str:
     if wanted.offset:
         return f"there are no more than offset={wanted.offset}"
-    if wanted.conditions and not empty.skipped:
-        return fits.complaint()
-    return "; ".join(empty.remarks()) or (fits.complaint() if wanted.conditions else "it is empty")
+    return fits.complaint() or "; ".join(empty.remarks()) or "it is empty"
 
 
 def _first(rows: Iterator[Row], offset: int, count: int, reader: Reader) -> list[Row]:

@@ -109,18 +109,18 @@ class Reader:
         column = next((found for found in _COLUMNS if _found(values, found) is not None), None)
         words = _found(values, column) if column else None
         if not isinstance(words, str):
-            self.skipped["have no prompt"] += 1
+            self.skipped["no prompt"] += 1
             return None
         words = _MIDJOURNEY.sub(" ", words) if self.kind.arguments else words
         text = " ".join(words.translate(_UNSEEN).split())
         if self.kind.name == "DiffusionDB":
             text = text.rstrip(", ")
         if not text:
-            self.skipped["have an empty prompt"] += 1
+            self.skipped["an empty prompt"] += 1
         elif len(text) > MAX_TEXT:
-            self.skipped[f"have a prompt of more than {MAX_TEXT} characters"] += 1
+            self.skipped[f"a prompt of more than {MAX_TEXT} characters"] += 1
         elif self.kind.name == "DiffusionDB" and _unfit(values.get("prompt_nsfw")):
-            self.skipped["are marked as not safe for work"] += 1
+            self.skipped["marked as not safe for work"] += 1
         else:
             return Row(name, text, {key: _cell(key, value) for key, value in values.items()})
         return None
@@ -171,7 +171,7 @@ def _tsv_rows(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[str, dict[str,
         elif len(cells) == len(names):
             yield str(number - 1), dict(zip(names, cells, strict=True))
         elif line.strip():
-            skipped[f"have not {len(names)} cells"] += 1
+            skipped[f"not {len(names)} cells"] += 1
 
 
 def _csv_rows(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -184,7 +184,7 @@ def _csv_rows(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[str, dict[str,
         except StopIteration:
             return
         except csv.Error:
-            skipped["are no rows of CSV"] += 1
+            skipped["no row of CSV"] += 1
             continue
         if not names:
             names = cells
@@ -193,7 +193,7 @@ def _csv_rows(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[str, dict[str,
             if len(cells) == len(names):
                 yield str(number), dict(zip(names, cells, strict=True))
             else:
-                skipped[f"have not {len(names)} cells"] += 1
+                skipped[f"not {len(names)} cells"] += 1
 
 
 def _text_rows(file: BinaryIO, skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -233,7 +233,7 @@ def _decoded(data: bytes, skipped: Skipped, *, whole: bool = True) -> dict[str, 
     try:
         found = msgspec.json.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        skipped["are no JSON"] += 1
+        skipped["no JSON"] += 1
         return None
     if whole:
         return _values(found, skipped)
@@ -244,7 +244,7 @@ def _values(found: Any, skipped: Skipped) -> dict[str, Any] | None:
     if isinstance(found, str):
         return {"prompt": found}
     if not isinstance(found, dict):
-        skipped["have no prompt"] += 1
+        skipped["no prompt"] += 1
         return None
     values: dict[str, Any] = found
     if {"p", "se", "c"} <= values.keys():
