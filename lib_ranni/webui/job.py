@@ -94,7 +94,9 @@ class Job:
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
-            return BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
+            pictures = encode_pictures(panels, negatives, span_of(p), own)
+            own.look(p, [lora.name for picture in pictures for loras in picture.loras for lora in loras])
+            return BatchTexts(pictures, mixing, own)
 
         Pass(guidance.mode, encode, self.failed).guard(p.sampler)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 from fastapi import HTTPException
-from modules import script_callbacks, scripts
+from modules import errors, script_callbacks, scripts
 
 from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, passes, settings, tab, xyz
+from lib_ranni.webui import api, networks, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -67,6 +67,13 @@ class RanniScript(scripts.Script):
         setattr(p, jobs.ATTRIBUTE, job)
         if settings.writes_infotext():
             p.extra_generation_params[TITLE] = _recorded(job.request)
+
+    def after_extra_networks_activate(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """The LoRAs of the prompts are loaded, whether a panel is followed or not."""
+        try:
+            networks.activated(p, kwargs.get("extra_network_data") or {})
+        except Exception as error:
+            errors.report(f"Ranni: the LoRAs of the prompt are left as they are: {error}", exc_info=error)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""

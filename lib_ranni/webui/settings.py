@@ -20,6 +20,8 @@ _PLANNER_SECTION = ("ranni_planner", "Ranni: language models")
 _MOST_ROWS = "ranni_latent_rows"
 _INFOTEXT = "ranni_infotext"
 _NESTED = "ranni_nested"
+_LORA_CHECK = "ranni_lora_check"
+_PROMPT_SETS = "ranni_prompt_sets"
 
 
 class PlanningOptions(Struct, frozen=True):
@@ -178,6 +180,13 @@ def add_options(refresh: Callable[[], None]) -> None:
     shared.opts.add_option(_INFOTEXT, infotext.info("without them a picture cannot be made again"))
     nested = shared.OptionInfo(False, "Guide pictures that are drawn within a picture", section=_SECTION)
     shared.opts.add_option(_NESTED, nested.info("such as the faces that ADetailer draws anew"))
+    lora_check = shared.OptionInfo(True, "Tell of LoRAs that do nothing, or only in part", section=_SECTION)
+    shared.opts.add_option(_LORA_CHECK, lora_check.info("under the picture; with and without a panel"))
+    # Through the API anybody could otherwise have texts of the whole machine read.
+    sets = shared.OptionInfo("", "Folder of prompt sets", section=_SECTION, restrict_api=True)
+    shared.opts.add_option(
+        _PROMPT_SETS, sets.info("for the axis [Ranni] Prompt set; empty: models/Ranni/prompts")
+    )
 
 
 def _value(name: str, default: Any) -> Any:
@@ -201,3 +210,13 @@ def writes_infotext() -> bool:
 def guides_nested() -> bool:
     """Whether a picture that an extension draws while another is processed follows the panel too."""
     return bool(_value(_NESTED, False))
+
+
+def checks_loras() -> bool:
+    """Whether LoRAs that do not act are told of."""
+    return bool(_value(_LORA_CHECK, True))
+
+
+def prompt_sets() -> str:
+    """The folder of the user's prompt sets; empty for the usual one."""
+    return str(_value(_PROMPT_SETS, "")).strip()

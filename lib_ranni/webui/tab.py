@@ -20,7 +20,7 @@ from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
-from lib_ranni.service import connection
+from lib_ranni.service import connection, lora_check
 from lib_ranni.service.request import MODES, OVERLAPS, Planning, Request, Settings, to_json
 from lib_ranni.service.request import read as read_request
 from lib_ranni.webui.host import WebUI
@@ -62,6 +62,7 @@ def build(script: Any, is_img2img: bool) -> Made:
         status = gr.HTML(elem_id=identify("status"))
         settings = _settings(identify, is_img2img)
         connection.build(WebUI(), identify)
+        lora_check.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(
                 label="Panel (JSON)",

@@ -11,7 +11,7 @@ from modules import scripts
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import MAX_SEED, Panel, with_fields
 from lib_ranni.service.request import MODES, Planning, Request
-from lib_ranni.webui import folders
+from lib_ranni.webui import folders, prompt_axes
 from lib_ranni.webui.planning import PLANNERS
 
 ATTRIBUTE = "_ranni_axes"
@@ -132,3 +132,6 @@ def add_axes() -> None:
             grid.axis_options.append(
                 grid.AxisOption(label, axis.type, _apply(axis), confirm=_confirm(axis), choices=axis.choices)
             )
+    for option in (prompt_axes.prompt_set_option(grid), prompt_axes.blocks_option(grid)):
+        if option.label not in known:
+            grid.axis_options.append(option)

@@ -40,7 +40,7 @@ def texts() -> set[str]:
 
     found: set[str] = {*MODES, *OVERLAPS, OWN, "This panel is not used until it is mended:"}
     found |= {"Ranni: language models"}
-    for name in ("webui/tab", "webui/settings", "service/connection"):
+    for name in ("webui/tab", "webui/settings", "service/connection", "service/lora_check"):
         source = (ROOT / "lib_ranni" / f"{name}.py").read_text("utf-8")
         found |= set(_texts(ast.parse(source)))
     return found

@@ -153,7 +153,7 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
     xyz.add_axes()
     xyz.add_axes()
     axes = {option.label: option for option in options}
-    assert len(axes) == len(options) == 11
+    assert len(axes) == len(options) == 13
     values = {"Mode": "latent", "Base ratio": 0.5, "Element weight": 0.5, "Kept panel": "two cups"}
     cell = SimpleNamespace()
     shared = cell.__dict__.setdefault("_ranni_axes", {})
