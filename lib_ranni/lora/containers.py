@@ -189,7 +189,8 @@ def _check_archive(path: Path, size: int) -> None:
 def _pickled(path: Path, size: int) -> Contents:
     try:
         with path.open("rb") as file:  # By its name alone torch would take it for safetensors.
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            # Not `torch.load`, in whose place the WebUI puts a function that cannot read open files.
+            state = torch.serialization.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch refuses and fails in more ways than can be listed; none is ours
         if wanted := _wanted(path):
             raise LoraError(

@@ -20,6 +20,9 @@ from lib_ranni.lora.report import inspect
 
 _LOG = logging.getLogger("ranni")
 
+PROBLEM = "Ranni LoRA problem"
+"""Key of an infotext under which an API caller, too, learns of a LoRA that does not act."""
+
 _TOLD = "_ranni_loras_told"
 """Where the host's processing object keeps what it was told."""
 
@@ -43,13 +46,16 @@ def look(p: Any, host: Any, networks: Sequence[Any], asked: Iterable[str]) -> No
 
 
 def tell(p: Any, sentence: str) -> None:
-    """Say something under the picture, and once for a job in the console."""
+    """Say something under the picture and in its infotext, and once for a job in the console."""
     told = getattr(p, _TOLD, None)
     if told is None:
         told = set()
         setattr(p, _TOLD, told)
     if sentence:
         p.comment(f"Ranni: {sentence}")
+        known = p.extra_generation_params.get(PROBLEM, "")
+        if sentence not in known:
+            p.extra_generation_params[PROBLEM] = f"{known}; {sentence}".removeprefix("; ")
         if sentence not in told:
             _LOG.warning("%s", sentence)
         told.add(sentence)

@@ -13,7 +13,7 @@ from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, networks, passes, settings, tab, xyz
+from lib_ranni.webui import api, lora_check, networks, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -42,7 +42,7 @@ class RanniScript(scripts.Script):
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
         setattr(p, jobs.ATTRIBUTE, None)
-        for key in (TITLE, jobs.PROBLEM):
+        for key in (TITLE, jobs.PROBLEM, lora_check.PROBLEM):
             p.extra_generation_params.pop(key, None)
         if jobs.is_nested() and not settings.guides_nested():
             return
