@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from modules import errors
+
 from lib_ranni.errors import LoraError
 from lib_ranni.lora.checks import asks_alpha, loads_as_is
 from lib_ranni.lora.containers import read_keys
@@ -35,6 +37,13 @@ _lock = threading.Lock()
 
 def look(p: Any, host: Any, networks: Sequence[Any], asked: Iterable[str]) -> None:
     """Look whether networks act that were loaded for `asked` names; comment on those that do not."""
+    try:
+        _look(p, host, networks, asked)
+    except Exception as error:  # a check that fails must not cost the picture
+        errors.report(f"Ranni: the LoRAs are not checked: {error}", exc_info=error)
+
+
+def _look(p: Any, host: Any, networks: Sequence[Any], asked: Iterable[str]) -> None:
     there = {network.name for network in networks}
     for network in networks:
         tell(p, _of_loaded(network))

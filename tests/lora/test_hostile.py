@@ -168,14 +168,14 @@ def test_a_program_may_put_its_own_loader_in_torchs_place(
     """The WebUI does, with one that cannot read a file that is open."""
     torch.save(_pair(), tmp_path / "x.safetensors")
     monkeypatch.setattr(torch, "load", lambda *_, **__: None)
-    assert len(read_contents(tmp_path / "x.safetensors").tensors) == 2
-    assert set(read_keys(tmp_path / "x.safetensors")) == {_DOWN, _UP}
+    assert set(read_contents(tmp_path / "x.safetensors").tensors) == set(_pair())
+    assert set(read_keys(tmp_path / "x.safetensors")) == set(_pair())
 
 
 def test_keys_are_read_without_the_numbers(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(save(_pair(), {"a": "b"})[:-100])
-    assert set(read_keys(path)) == {_DOWN, _UP}
+    assert set(read_keys(path)) == set(_pair())
     path.write_bytes(_raw({}, length=2**62))
     with pytest.raises(LoraError, match="cut short or damaged"):
         read_keys(path)

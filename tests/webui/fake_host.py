@@ -74,7 +74,11 @@ def get_learned_conditioning(
 def parse_prompt(text: str) -> tuple[str, dict[str, list[Any]]]:
     found = defaultdict(list)
     for kind, items in _TAG.findall(text):
-        found[kind].append(SimpleNamespace(positional=items.split(":")))
+        # An argument with two signs of equality is none that has a name.
+        parts = [(item, item.split("=", 2)) for item in items.split(":")]
+        named = dict(pair for _, pair in parts if len(pair) == 2)
+        positional = [item for item, pair in parts if len(pair) != 2]
+        found[kind].append(SimpleNamespace(positional=positional, named=named))
     return _TAG.sub("", text), found
 
 
@@ -239,7 +243,9 @@ class Host:
             "devices": module("devices", autocast=nullcontext),
             "errors": module("errors", report=lambda text, exc_info=None: self.reported.append(text)),
             "extra_networks": module("extra_networks", parse_prompt=parse_prompt),
-            "paths_internal": module("paths_internal", data_path=str(self._data)),
+            "paths_internal": module(
+                "paths_internal", data_path=str(self._data), models_path=str(self._data / "models")
+            ),
             "prompt_parser": module(
                 "prompt_parser",
                 SdConditioning=SdConditioning,

@@ -23,7 +23,7 @@ _before: dict[str, Any] = {}
 
 
 class Recorder(scripts.Script):
-    """Takes one argument: {"latents": true, "fail_at": 3, "fail_in_attention": 3,
+    """Takes one argument: {"latents": true, "pixels": true, "fail_at": 3, "fail_in_attention": 3,
     "interrupt_at": 3}, each key optional."""
 
     def title(self) -> str:
@@ -75,10 +75,18 @@ class Recorder(scripts.Script):
         if getattr(p, "_recorded", None) is None:
             return
         # After a hires pass these are pictures already, (3, H, W) each.
-        latents = [latent.float().cpu().numpy() for latent in ps.samples]
-        p._recorded = [base64.b64encode(latent.tobytes()).decode() for latent in latents]
+        p._recorded = [_encoded(latent) for latent in ps.samples]
         p.extra_generation_params["Latents"] = _of_picture
-        p.extra_generation_params["Latents size"] = "x".join(map(str, latents[0].shape))
+        p.extra_generation_params["Latents size"] = "x".join(map(str, ps.samples[0].shape))
+
+    def postprocess_batch(self, p: Any, asked: Any = None, *_: Any, images: Any = None, **__: Any) -> None:
+        p.extra_generation_params.pop("Pixels", None)
+        if isinstance(asked, dict) and asked.get("pixels"):
+            p.extra_generation_params["Pixels"] = _encoded(images[0])
+
+
+def _encoded(values: Any) -> str:
+    return base64.b64encode(values.float().cpu().numpy().tobytes()).decode()
 
 
 def _of_picture(p: Any, index: int, all_prompts: list[str], **_: Any) -> str | None:
