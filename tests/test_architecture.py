@@ -32,9 +32,9 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "guidance": ({"panel"}, {"msgspec", "torch", "numpy", "safetensors"}),
     "sampling": (set(), {"msgspec", "torch", "safetensors"}),
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
-    "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL"}),
+    "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL", "pyarrow"}),
     "service": (
-        {"panel", "planner", "guidance"},
+        {"panel", "planner", "guidance", "lora"},
         {"msgspec", "torch", "PIL", "gradio", "fastapi", "starlette", "anyio"},
     ),
     "webui": (
@@ -67,6 +67,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
 _LAZY = {
     "planner": {"torch", "transformers", "peft", "safetensors", "jinja2"},
     "lora": {"peft"},
+    "evaluation": {"pyarrow"},
     "guidance": {"safetensors"},
 }
 _LIGHT = ("panel", "planner", "evaluation")

@@ -75,7 +75,7 @@ def read_contents(path: Path) -> Contents:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise LoraError(f"{path} cannot be read: {error.strerror}; check the path") from error
+        raise _unreadable(path, error) from error
     if not size:
         raise LoraError(f"{path} is empty; download it again")
     # First: the header's length may begin with the bytes of any other kind of file.
@@ -92,6 +92,22 @@ def read_contents(path: Path) -> Contents:
     raise LoraError(f"{path} is neither a safetensors file nor a checkpoint of torch; check what it is")
 
 
+def read_keys(path: Path) -> tuple[str, ...]:
+    """The names of all tensors of a file; of a safetensors file only the header is read.
+
+    Raises `LoraError` like `read_contents`.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if start[8:9] != b"{":
+        return tuple(read_contents(path).tensors)
+    header = _whole_header(path, path.stat().st_size, int.from_bytes(start[:8], "little"))
+    return tuple(key for key in header if key != "__metadata__")
+
+
 def sha256(path: Path, skip_header: bool = False) -> str:
     """The file's hash in hex; with `skip_header`, of a safetensors file's numbers only, as the host."""
     digest = hashlib.sha256()
@@ -103,7 +119,12 @@ def sha256(path: Path, skip_header: bool = False) -> str:
     return digest.hexdigest()
 
 
-def _safetensors(path: Path, size: int, header_size: int) -> Contents:
+def _unreadable(path: Path, error: OSError) -> LoraError:
+    return LoraError(f"{path} cannot be read: {error.strerror}; check the path")
+
+
+def _whole_header(path: Path, size: int, header_size: int) -> dict[str, Any]:
+    """What a safetensors file begins with, checked before it is believed."""
     if header_size > min(size - 8, MAX_HEADER):
         raise LoraError(
             f"{path} is cut short or damaged: its header claims {header_size} bytes of a file of {size}; "
@@ -112,10 +133,15 @@ def _safetensors(path: Path, size: int, header_size: int) -> Contents:
     with path.open("rb") as file:
         file.seek(8)
         header = _header(path, file.read(header_size))
+    _check_keys(path, (key for key in header if key != "__metadata__"))
+    return header
+
+
+def _safetensors(path: Path, size: int, header_size: int) -> Contents:
+    header = _whole_header(path, size, header_size)
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise LoraError(f"{path} is damaged: its metadata is no table of texts; download it again")
-    _check_keys(path, header)
     try:
         with safe_open(path, framework="pt") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - this is no dict
@@ -163,7 +189,8 @@ def _check_archive(path: Path, size: int) -> None:
 def _pickled(path: Path, size: int) -> Contents:
     try:
         with path.open("rb") as file:  # By its name alone torch would take it for safetensors.
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            # Not `torch.load`, in whose place the WebUI puts a function that cannot read open files.
+            state = torch.serialization.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch refuses and fails in more ways than can be listed; none is ours
         if wanted := _wanted(path):
             raise LoraError(

@@ -48,6 +48,26 @@ class Host(Protocol):
         """The names of the LoRAs that an element may use, sorted."""
         ...
 
+    def list_loras(self) -> None:
+        """Look for LoRA files anew."""
+        ...
+
+    def lora_file(self, name: str) -> Path:
+        """The file of a LoRA. Raises `MissingError` where there is none of this name."""
+        ...
+
+    def matched_modules(self, name: str) -> int | None:
+        """How many modules of the model that is loaded take a LoRA's file; None where that is not known."""
+        ...
+
+    def checkpoint(self) -> Path | None:
+        """The file of the model that is loaded."""
+        ...
+
+    def require_local(self, instead: str) -> None:
+        """Raise `InputError` where nobody may write files from a page; `instead` says what can be done."""
+        ...
+
     def connection(self) -> Connection:
         """The language model that is set."""
         ...

@@ -1,7 +1,7 @@
 """REST routes under `/ranni/v1/`: plan, edit, keep and show panels, from the editor and from programs.
 
 Bodies are read by our own code, so that every fault of a document is told with its path. Nothing here
-touches the diffusion model; what is written are kept panels, and a planner's cache.
+touches the diffusion model; what is written are kept panels, converted LoRAs, and a planner's cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lib_ranni.errors import InputError, MissingError, PanelError, PlannerError,
 from lib_ranni.panel.formats import FORMATS
 from lib_ranni.panel.types import PANEL_VERSION, json_schema
 from lib_ranni.planner.planners import NAMES
-from lib_ranni.service import answers, opening
+from lib_ranni.service import answers, loras, opening
 from lib_ranni.service.bodies import Refused, failure
 from lib_ranni.service.host import Host
 from lib_ranni.service.panels import PanelFolder
@@ -114,6 +114,20 @@ _ROUTES = (
         answers.tokens,
         "For each text its tokens, and how many there is room for.",
         {"texts": ["a red apple"]},
+    ),
+    _Route(
+        "loras/check",
+        loras.check_lora,
+        "What a LoRA file is, what is wrong with it, and how many modules of the loaded model take it.",
+        {"name": "ink"},
+    ),
+    _Route(
+        "loras/convert",
+        loras.convert_lora,
+        "Write a LoRA as the WebUI loads it, beside its file; 409 where that was done already. `alpha` and "
+        "`family` where the file does not tell them, `blocks` to filter it.",
+        {"name": "ink", "alpha": 8},
+        changes=True,
     ),
     _Route("panels/load", answers.load_panel, "A kept panel, mended where needed.", {"name": "fruit"}),
     _Route(

@@ -17,7 +17,7 @@ from lib_ranni.standalone.console import say
 
 COMMANDS = (
     *("plan", "generate", "edit", "show", "app", "lora", "convert"),
-    *("evaluate", "tour", "train", "prior"),
+    *("prompts", "evaluate", "tour", "train", "prior"),
 )
 NAMES = {"evaluate": "eval"}
 """Module -> name on the command line, where the name is a built-in function's."""

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from modules import paths_internal
 
+from lib_ranni.evaluation.prompt_sets.folder import PromptFolder
 from lib_ranni.service.keys import KeyFile
 from lib_ranni.service.panels import PanelFolder
+from lib_ranni.webui import settings
 
 
 def root() -> Path:
@@ -23,3 +25,9 @@ def keys() -> KeyFile:
 def panels() -> PanelFolder:
     """The kept panels."""
     return PanelFolder(root() / "panels")
+
+
+def prompt_sets() -> PromptFolder:
+    """The files of prompt sets: those of the folder in the settings, or of `models/Ranni/prompts`."""
+    chosen = settings.prompt_sets()
+    return PromptFolder(Path(chosen) if chosen else Path(paths_internal.models_path) / "Ranni" / "prompts")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules import extra_networks, sd_hijack
+from modules import extra_networks, sd_hijack, shared
 
+from lib_ranni.errors import InputError
 from lib_ranni.planner.llm.servers import Server
 from lib_ranni.planner.protocol import Cancelled, Planner
 from lib_ranni.service.host import Connection
@@ -41,6 +42,28 @@ class WebUI:
     def loras(self) -> tuple[str, ...]:
         """Those that the host's Lora extension has found."""
         return networks.names()
+
+    def list_loras(self) -> None:
+        """As the host's own refresh does."""
+        networks.refresh()
+
+    def lora_file(self, name: str) -> Path:
+        """By the host's list, so that no name leads anywhere else. Raises `MissingError`."""
+        return networks.file_of(name)
+
+    def matched_modules(self, name: str) -> int | None:
+        """Tried with the host's own loader; the picture that is being drawn does not notice."""
+        return networks.matched(name)
+
+    def checkpoint(self) -> Path | None:
+        """The file of the model that is loaded."""
+        info = getattr(shared.sd_model, "sd_checkpoint_info", None)
+        return None if info is None else Path(info.filename)
+
+    def require_local(self, instead: str) -> None:
+        """Raise `InputError` where the host is open to other machines."""
+        if getattr(shared.cmd_opts, "disable_extension_access", False):
+            raise InputError(f"this WebUI is open to other machines, so pages write no files; {instead}")
 
     def connection(self) -> Connection:
         """The language model of the settings."""

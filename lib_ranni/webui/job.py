@@ -143,7 +143,9 @@ class Job:
 
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
-            texts = BatchTexts(encode_pictures(heard, negatives, span_of(p), own), mixing, own)
+            pictures = encode_pictures(heard, negatives, span_of(p), own)
+            own.look(p, [lora.name for picture in pictures for loras in picture.loras for lora in loras])
+            texts = BatchTexts(pictures, mixing, own)
             texts.binding = self._binding(prompts)
             return texts
 

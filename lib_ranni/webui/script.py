@@ -7,13 +7,23 @@ from typing import Any
 
 import msgspec
 from fastapi import HTTPException
-from modules import script_callbacks, scripts
+from modules import errors, script_callbacks, scripts
 
 from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, memory, noise_schedule, passes, settings, tab, xyz
+from lib_ranni.webui import (
+    api,
+    lora_check,
+    memory,
+    networks,
+    noise_schedule,
+    passes,
+    settings,
+    tab,
+    xyz,
+)
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -53,7 +63,7 @@ class RanniScript(scripts.Script):
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
         setattr(p, jobs.ATTRIBUTE, None)
-        for key in (TITLE, jobs.PROBLEM, memory.INFOTEXT):
+        for key in (TITLE, jobs.PROBLEM, memory.INFOTEXT, lora_check.PROBLEM):
             p.extra_generation_params.pop(key, None)
         is_nested = jobs.is_nested()
         if is_nested and not settings.guides_nested():
@@ -83,6 +93,13 @@ class RanniScript(scripts.Script):
             p.extra_generation_params[TITLE] = _recorded(job.request)
             if job.memory is not None:
                 p.extra_generation_params[memory.INFOTEXT] = _of_each(job.memory.edits)
+
+    def after_extra_networks_activate(self, p: Any, *args: Any, **kwargs: Any) -> None:
+        """The LoRAs of the prompts are loaded, whether a panel is followed or not."""
+        try:
+            networks.activated(p, kwargs.get("extra_network_data") or {})
+        except Exception as error:
+            errors.report(f"Ranni: the LoRAs of the prompt are left as they are: {error}", exc_info=error)
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""

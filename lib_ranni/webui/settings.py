@@ -22,6 +22,8 @@ _MOST_ROWS = "ranni_latent_rows"
 _INFOTEXT = "ranni_infotext"
 _NESTED = "ranni_nested"
 _MEMORY = "ranni_memory_mb"
+_LORA_CHECK = "ranni_lora_check"
+_PROMPT_SETS = "ranni_prompt_sets"
 
 
 class PlanningOptions(Struct, frozen=True):
@@ -188,6 +190,13 @@ def add_options(refresh: Callable[[], None]) -> None:
         section=_SECTION,
     ).info("all users together, in main memory; 512 x 512 in 20 steps takes about 2, 1024 x 1024 about 9")
     shared.opts.add_option(_MEMORY, memory)
+    lora_check = shared.OptionInfo(True, "Tell of LoRAs that do nothing, or only in part", section=_SECTION)
+    shared.opts.add_option(_LORA_CHECK, lora_check.info("under the picture; with and without a panel"))
+    # Through the API anybody could otherwise have texts of the whole machine read.
+    sets = shared.OptionInfo("", "Folder of prompt sets", section=_SECTION, restrict_api=True)
+    shared.opts.add_option(
+        _PROMPT_SETS, sets.info("for the axis [Ranni] Prompt set; empty: models/Ranni/prompts")
+    )
 
 
 def _value(name: str, default: Any) -> Any:
@@ -216,3 +225,13 @@ def guides_nested() -> bool:
 def memory_bytes() -> int:
     """How much of the main memory remembered pictures may take."""
     return int(_value(_MEMORY, MOST_BYTES // 2**20)) * 2**20
+
+
+def checks_loras() -> bool:
+    """Whether LoRAs that do not act are told of."""
+    return bool(_value(_LORA_CHECK, True))
+
+
+def prompt_sets() -> str:
+    """The folder of the user's prompt sets; empty for the usual one."""
+    return str(_value(_PROMPT_SETS, "")).strip()

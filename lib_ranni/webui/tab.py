@@ -20,7 +20,7 @@ from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
-from lib_ranni.service import connection
+from lib_ranni.service import connection, lora_check
 from lib_ranni.service.request import Planning, Request, to_json
 from lib_ranni.service.request import read as read_request
 from lib_ranni.webui import controls
@@ -53,6 +53,7 @@ def build(script: Any, is_img2img: bool) -> Made:
             *controls.memory(identify),
         ]
         connection.build(WebUI(), identify)
+        lora_check.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(
                 label="Panel (JSON)",

@@ -21,7 +21,7 @@ from lib_ranni.service.request import (
     Planning,
     Request,
 )
-from lib_ranni.webui import conditioners, folders
+from lib_ranni.webui import conditioners, folders, prompt_axes
 from lib_ranni.webui.planning import PLANNERS
 
 ATTRIBUTE = "_ranni_axes"
@@ -180,3 +180,6 @@ def add_axes() -> None:
             grid.axis_options.append(
                 grid.AxisOption(label, axis.type, _apply(axis), confirm=_confirm(axis), choices=axis.choices)
             )
+    for option in (prompt_axes.prompt_set_option(grid), prompt_axes.blocks_option(grid)):
+        if option.label not in known:
+            grid.axis_options.append(option)

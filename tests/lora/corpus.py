@@ -542,8 +542,9 @@ def float8(make: Maker) -> Sample:
 
 def b_lora(make: Maker) -> Sample:
     """Content and style of SDXL in two blocks, as its script saves them."""
+    shape = make.shapes[("unet", "up_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q")]
     shapes = {
-        ("unet", f"up_blocks.0.attentions.{block}.transformer_blocks.{layer}.attn{n}.to_{side}"): (80, 80)
+        ("unet", f"up_blocks.0.attentions.{block}.transformer_blocks.{layer}.attn{n}.to_{side}"): shape
         for block in (0, 1) for layer in (0, 9) for n in (1, 2) for side in ("q", "out.0")
     }  # fmt: skip
     make.shapes = dict(shapes)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from lib_ranni.errors import LoraError
-from lib_ranni.lora.containers import read_contents
+from lib_ranni.lora.containers import read_contents, read_keys
 from lib_ranni.lora.jobs import Wish, convert_file
 from lib_ranni.lora.reading import read_lora
 from lib_ranni.lora.report import inspect
@@ -167,6 +167,27 @@ def test_a_header_may_be_as_long_as_it_is(length: int, tmp_path: Path) -> None:
     path = tmp_path / "lora.safetensors"
     path.write_bytes(_raw(text.ljust(length), b"\0" * 32))
     assert read_contents(path).container == "safetensors"
+
+
+def test_a_program_may_put_its_own_loader_in_torchs_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The WebUI does, with one that cannot read a file that is open."""
+    torch.save(_pair(), tmp_path / "x.safetensors")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: None)
+    assert set(read_contents(tmp_path / "x.safetensors").tensors) == set(_pair())
+    assert set(read_keys(tmp_path / "x.safetensors")) == set(_pair())
+
+
+def test_keys_are_read_without_the_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(save(_pair(), {"a": "b"})[:-100])
+    assert set(read_keys(path)) == set(_pair())
+    path.write_bytes(_raw({}, length=2**62))
+    with pytest.raises(LoraError, match="cut short or damaged"):
+        read_keys(path)
+    with pytest.raises(LoraError, match="cannot be read"):
+        read_keys(tmp_path / "none")
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

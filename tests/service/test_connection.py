@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from lib_ranni.planner.llm.key import Key
 from lib_ranni.service import connection
@@ -24,61 +22,14 @@ from tests.planner.fault_server import (
     unused_port,
 )
 from tests.service.plain_host import PlainHost
+from tests.service.pressing import Part
 
 SECRET = "sk-live-0123456789abcdef"
 
 
-class Part:
-    """The part, in a page of its own, pressed over HTTP as the page does it."""
-
-    def __init__(self, host: PlainHost) -> None:
-        import gradio as gr
-
-        with gr.Blocks(analytics_enabled=False) as blocks:
-            connection.build(host, lambda name: f"part_{name}")
-        blocks.enable_queue = False
-        self._blocks = blocks
-        self._client = TestClient(gr.routes.App.create_app(blocks))
-        self.texts: list[str] = []
-
-    @property
-    def config(self) -> Any:
-        return json.loads(self._got("/config"))
-
-    def _got(self, path: str) -> str:
-        answer = self._client.get(path)
-        self.texts.append(answer.text)
-        return answer.text
-
-    def loaded(self) -> dict[str, Any]:
-        """What the page shows when it is opened."""
-        names = {c["id"]: c["props"].get("elem_id") for c in self.config["components"]}
-        shown = {}
-        for number, dependency in enumerate(self.config["dependencies"]):
-            if dependency["trigger"] == "load":
-                [output] = dependency["outputs"]
-                shown[names[output]] = self._sent(number, [])[0]
-        return shown
-
-    def press(self, button: str, *data: Any) -> list[Any]:
-        """The outputs of a button."""
-        ids = {c["props"].get("elem_id"): c["id"] for c in self.config["components"]}
-        number = next(
-            n for n, d in enumerate(self.config["dependencies"]) if ids[f"part_{button}"] in d["targets"]
-        )
-        return self._sent(number, list(data))
-
-    def _sent(self, number: int, data: list[Any]) -> list[Any]:
-        body = {"fn_index": number, "data": data, "session_hash": "page"}
-        answer = self._client.post("/run/predict", json=body)
-        self.texts.append(answer.text)
-        assert answer.status_code == 200, answer.text
-        return list(answer.json()["data"])
-
-
 @pytest.fixture
 def part(host: PlainHost) -> Part:
-    return Part(host)
+    return Part(host, connection.build)
 
 
 @pytest.fixture

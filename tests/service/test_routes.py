@@ -45,6 +45,7 @@ EVERY_ROUTE = {
         "preview",
         "masks",
     ),
+    *("loras/check", "loras/convert"),
     *("tokens", "open", "panels/load", "panels/save", "panels/rename", "panels/delete"),
 }
 

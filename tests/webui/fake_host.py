@@ -123,7 +123,11 @@ def parse_prompt_attention(text: str) -> list[list[Any]]:
 def parse_prompt(text: str) -> tuple[str, dict[str, list[Any]]]:
     found = defaultdict(list)
     for kind, items in _TAG.findall(text):
-        found[kind].append(SimpleNamespace(positional=items.split(":")))
+        # An argument with two signs of equality is none that has a name.
+        parts = [(item, item.split("=", 2)) for item in items.split(":")]
+        named = dict(pair for _, pair in parts if len(pair) == 2)
+        positional = [item for item, pair in parts if len(pair) != 2]
+        found[kind].append(SimpleNamespace(positional=positional, named=named))
     return _TAG.sub("", text), found
 
 

@@ -40,8 +40,8 @@ def texts() -> set[str]:
 
     found: set[str] = {*MODES, *OVERLAPS, OWN, OWN_CONDITIONER, "This panel is not used until it is mended:"}
     found |= {"Ranni: language models"}
-    sources = ("webui/tab", "webui/controls", "webui/settings", "service/connection", "service/keeping")
-    for name in sources:
+    parts = ("connection", "keeping", "lora_check")
+    for name in ("webui/tab", "webui/controls", "webui/settings", *(f"service/{part}" for part in parts)):
         source = (ROOT / "lib_ranni" / f"{name}.py").read_text("utf-8")
         found |= set(_texts(ast.parse(source)))
     return found

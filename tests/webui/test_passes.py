@@ -373,7 +373,10 @@ class FakeNetworks(ModuleType):
     def load_networks(self, names: list[str], te: list[float], unet: list[float], dyn: list[Any]) -> None:
         self.loads.append(names)
         self.loaded_networks = [
-            SimpleNamespace(name=n, te_multiplier=t, unet_multiplier=u, dyn_dim=d)
+            SimpleNamespace(
+                **{"name": n, "te_multiplier": t, "unet_multiplier": u, "dyn_dim": d, "modules": {}},
+                network_on_disk=SimpleNamespace(filename="no such file"),
+            )
             for n, t, u, d in zip(names, te, unet, dyn, strict=True)
         ]
 

@@ -69,6 +69,14 @@ class Drawn(NamedTuple):
         return float(found[1])
 
     @property
+    def exact_pixels(self) -> np.ndarray:
+        """The first picture as floats in 0..1, (3, h, w), where the recorder was asked for pixels."""
+        match = re.search(r"Pixels: ([A-Za-z0-9+/=]+)", self.infotexts[0])
+        assert match is not None, "the recorder was not asked for pixels"
+        width, height = self.pictures[0].size
+        return np.frombuffer(base64.b64decode(match[1]), np.float32).reshape(3, height, width)
+
+    @property
     def pixels(self) -> np.ndarray:
         """The first picture, (h, w, 3) as whole numbers."""
         return pixels(self.pictures[0])

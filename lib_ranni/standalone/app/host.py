@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from lib_ranni.errors import InputError
+from lib_ranni.errors import InputError, MissingError
 from lib_ranni.planner.llm.key import Key
 from lib_ranni.planner.llm.servers import Server, server_named
 from lib_ranni.planner.planners import Settings, make_planner
@@ -78,6 +78,25 @@ class AppHost:
     def loras(self) -> tuple[str, ...]:
         """None: the stand-alone engine does not apply the LoRAs of single elements."""
         return ()
+
+    def list_loras(self) -> None:
+        """There are none."""
+
+    def lora_file(self, name: str) -> Path:
+        """There are none here. Raises `MissingError`."""
+        raise MissingError("the app has no folder of LoRAs; use `lib-ranni lora inspect FILE`")
+
+    def matched_modules(self, name: str) -> int | None:
+        """Not known here."""
+        return None
+
+    def checkpoint(self) -> Path | None:
+        """Not told here, as no LoRA is converted."""
+        return None
+
+    def require_local(self, instead: str) -> None:
+        """Raise `InputError`: pages of the app write no LoRAs."""
+        raise InputError(f"the app converts no LoRAs; {instead}")
 
     def connection(self) -> Connection:
         """The language model that is asked now."""

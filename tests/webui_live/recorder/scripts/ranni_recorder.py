@@ -24,8 +24,8 @@ _before: dict[str, Any] = {}
 
 
 class Recorder(scripts.Script):
-    """Takes one argument: {"latents": true, "residuals": true, "fail_at": 3, "fail_in_attention": 3,
-    "interrupt_at": 3}, each key optional."""
+    """Takes one argument: {"latents": true, "pixels": true, "residuals": true, "fail_at": 3,
+    "fail_in_attention": 3, "interrupt_at": 3}, each key optional."""
 
     def title(self) -> str:
         return "Ranni recorder"
@@ -74,20 +74,26 @@ class Recorder(scripts.Script):
         with closing(inner):
             image.image = processing.process_images(inner).images[0]
 
-    def postprocess_batch(self, p: Any, *_: Any, **__: Any) -> None:
-        if (residuals := getattr(p, "_residuals", None)) is not None:
-            residuals.close()
-            p.extra_generation_params["Residuals"] = json.dumps(residuals.calls)
-            p.extra_generation_params["Last alpha"] = residuals.last_alpha
-
     def post_sample(self, p: Any, ps: Any, *_: Any) -> None:
         if getattr(p, "_recorded", None) is None:
             return
         # After a hires pass these are pictures already, (3, H, W) each.
-        latents = [latent.float().cpu().numpy() for latent in ps.samples]
-        p._recorded = [base64.b64encode(latent.tobytes()).decode() for latent in latents]
+        p._recorded = [_encoded(latent) for latent in ps.samples]
         p.extra_generation_params["Latents"] = _of_picture
-        p.extra_generation_params["Latents size"] = "x".join(map(str, latents[0].shape))
+        p.extra_generation_params["Latents size"] = "x".join(map(str, ps.samples[0].shape))
+
+    def postprocess_batch(self, p: Any, asked: Any = None, *_: Any, images: Any = None, **__: Any) -> None:
+        if (residuals := getattr(p, "_residuals", None)) is not None:
+            residuals.close()
+            p.extra_generation_params["Residuals"] = json.dumps(residuals.calls)
+            p.extra_generation_params["Last alpha"] = residuals.last_alpha
+        p.extra_generation_params.pop("Pixels", None)
+        if isinstance(asked, dict) and asked.get("pixels"):
+            p.extra_generation_params["Pixels"] = _encoded(images[0])
+
+
+def _encoded(values: Any) -> str:
+    return base64.b64encode(values.float().cpu().numpy().tobytes()).decode()
 
 
 class _Residuals:
