@@ -16,9 +16,11 @@ from lib_ranni.errors import InputError, ModelError
 from lib_ranni.guidance.panel_control import PanelConditioner, make_conditioner
 from lib_ranni.guidance.panel_files import conditioner_tensors, read_conditioner
 from lib_ranni.panel.types import Panel, with_fields
+from lib_ranni.sampling.edm import Edm, read_edm
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.loras import WornLoras
 from lib_ranni.standalone.requests import Request
+from lib_ranni.standalone.schedulers import edm_config, edm_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "models" / "shapes"
@@ -80,6 +82,7 @@ def _words(panel: Panel) -> str:
 class Checkpoint:
     """A loaded model. `scheduler` is the configuration its samplers start from.
 
+    `edm` is there for models trained as EDM, whose latents may have a scale of their own.
     `worn` is what LoRAs add to the UNet's weights at present; whoever runs the UNet says first what that is.
     """
 
@@ -91,6 +94,7 @@ class Checkpoint:
     scheduler: dict[str, Any]
     defaults: Defaults = field(default_factory=Defaults)
     conditioner: PanelConditioner | None = None
+    edm: Edm | None = None
     worn: WornLoras = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +105,11 @@ class Checkpoint:
         other = dataclasses.replace(self, conditioner=read_conditioner(path.expanduser()).to(self.device))
         object.__setattr__(other, "worn", self.worn)  # of one UNet there is one record of what it wears
         return other
+
+    def raw_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Finished latents (B, 4, h, w) as the autoencoder decodes them, float32."""
+        scale: float = self.vae.config.scaling_factor
+        return latents.float() / scale if self.edm is None else self.edm.from_model(latents.float(), scale)
 
     @property
     def device(self) -> torch.device:
@@ -301,19 +310,32 @@ def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
     zero_empty = bool(getattr(pipeline.config, "force_zeros_for_empty_prompt", False))
     encoder = Encoder(pairs, penultimate=xl, zero_empty=xl and zero_empty)
     conditioner = _conditioner(path, device)
-    scheduler = dict(pipeline.scheduler.config)
+    scheduler, edm = _training(path, pipeline)
     if conditioner is not None and kind == "sd2":
         # The release was trained on a schedule that ends in pure noise; its configuration does not say so.
         scheduler["rescale_betas_zero_snr"] = True
-    return Checkpoint(path, kind, unet, vae, encoder, scheduler, _defaults(path, unet), conditioner)
+    return Checkpoint(path, kind, unet, vae, encoder, scheduler, _defaults(path, unet), conditioner, edm)
+
+
+def _training(path: Path, pipeline: Any) -> tuple[dict[str, Any], Edm | None]:
+    """The configuration of the scheduler, and what is to be known of EDM training."""
+    config = dict(pipeline.scheduler.config)
+    file = _one_file(path)
+    edm = (read_edm(file) if file else None) or edm_of(config, pipeline.vae.config)
+    return (config, None) if edm is None else (edm_config(edm), edm)
+
+
+def _one_file(path: Path) -> Path | None:
+    """The file all of a checkpoint's tensors are in; None for a folder of several or none."""
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    return files[0] if len(files) == 1 else None
 
 
 def _conditioner(path: Path, device: torch.device) -> PanelConditioner | None:
     """The panel conditioner inside a checkpoint file, or beside the networks of a folder."""
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if len(files) != 1:
+    if (file := _one_file(path)) is None:
         return None
-    tensors = conditioner_tensors(files[0])
+    tensors = conditioner_tensors(file)
     return make_conditioner(tensors).to(device) if tensors else None
 
 

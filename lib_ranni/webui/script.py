@@ -13,7 +13,7 @@ from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, passes, settings, tab, xyz
+from lib_ranni.webui import api, edm_models, passes, settings, tab, xyz
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -76,6 +76,8 @@ class RanniScript(scripts.Script):
 
     def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The sampler is made and its first step near: the time to encode and to hook."""
+        for text in edm_models.advice(p):
+            jobs.Job(p, Request()).warn(text)
         job = jobs.of(p)
         if job is None:
             return
@@ -188,3 +190,4 @@ def _register_all() -> None:
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
     script_callbacks.on_app_started(api.mount, name="api")
+    edm_models.register()
