@@ -133,7 +133,7 @@ def load_checkpoint(path: Path | None = None, device: str | None = None) -> Chec
         raise ModelError(f"there is no checkpoint at {path}; give a .safetensors file or a diffusers folder")
     dtype = torch.float16 if place.type == "cuda" else torch.float32
     try:
-        with _quiet():
+        with quiet():
             pipeline = _folder(path, dtype) if path.is_dir() else _file(path, dtype)
     except ModelError:
         raise
@@ -176,7 +176,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """diffusers and transformers announce what they load; our own messages say what matters."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

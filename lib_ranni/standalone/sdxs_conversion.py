@@ -17,6 +17,7 @@ from torch import Tensor
 from lib_ranni.errors import InputError, ModelError
 from lib_ranni.lora.base_weights import OPEN_CLIP as OPEN_CLIP_NAMES
 from lib_ranni.lora.layout import Place, text_places, unet_places
+from lib_ranni.standalone.checkpoint import quiet
 from lib_ranni.standalone.conversion import (
     OPEN_CLIP,
     TEXT,
@@ -55,8 +56,13 @@ def convert_sdxs(folder: Path, target: Path, *, vae: str = "vae", replace: bool 
     unet = read_config(folder / "unet", UNet)
     text = read_config(folder / "text_encoder", Text)
     schedule = read_config(folder / "scheduler", Schedule, "scheduler_config.json")
+    if text.hidden_size != unet.cross_attention_dim:
+        raise ModelError(
+            f"{folder}: the text encoder is {text.hidden_size} wide, the UNet reads "
+            f"{unet.cross_attention_dim}; they are of two models"
+        )
     tensors = _unet_tensors(folder / "unet", unet)
-    tensors |= _text_tensors(folder / "text_encoder", text, unet)
+    tensors |= _text_tensors(folder / "text_encoder", text)
     picture, decoder, scale = _autoencoder(folder / vae)
     tensors |= picture
     described = latent_diffusion(
@@ -128,13 +134,9 @@ def _unet_tensors(folder: Path, config: UNet) -> dict[str, Tensor]:
     return out
 
 
-def _text_tensors(folder: Path, config: Text, unet: UNet) -> dict[str, Tensor]:
+def _text_tensors(folder: Path, config: Text) -> dict[str, Tensor]:
     got = {name: tensor for name, tensor in _tensors(folder).items() if not name.endswith("position_ids")}
     width = config.hidden_size
-    if width != unet.cross_attention_dim:
-        raise ModelError(
-            f"{folder} is {width} wide, the UNet reads {unet.cross_attention_dim}; they are of two models"
-        )
     wanted = _shapes({place.diffusers: place for place in text_places(width, config.num_hidden_layers)})
     wanted["text_model.embeddings.token_embedding.weight"] = (config.vocab_size, width)
     wanted["text_model.embeddings.position_embedding.weight"] = (config.max_position_embeddings, width)
@@ -179,7 +181,7 @@ def _autoencoder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], float
     if kind not in ("AutoencoderTiny", "AutoencoderKL"):
         raise ModelError(f"{folder} holds a {kind}; SDXS has an AutoencoderTiny or an AutoencoderKL")
     try:
-        with torch.device("meta"):
+        with quiet(), torch.device("meta"):
             model = getattr(diffusers, kind).from_config(settings)
         scale = float(model.config.scaling_factor)
     except Exception as error:  # a configuration of strangers can fail anywhere in there
@@ -187,7 +189,11 @@ def _autoencoder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], float
     got = _tensors(folder)
     _require(folder, got, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
     if kind == "AutoencoderKL":
-        return _large(got), autoencoder_config(_levels(folder, model), model.config.layers_per_block), scale
+        return (
+            ldm_autoencoder(got),
+            autoencoder_config(_levels(folder, model), model.config.layers_per_block),
+            scale,
+        )
     _require_taesd(folder, model)
     described = {"target": f"{_CLASSES}.TinyAutoencoder", "params": {"ddconfig": {}}}
     return _renamed(got, _tiny_name), described, scale
@@ -223,7 +229,8 @@ def _levels(folder: Path, model: Any) -> tuple[int, ...]:
     return levels
 
 
-def _large(tensors: Tensors) -> dict[str, Tensor]:
+def ldm_autoencoder(tensors: Tensors) -> dict[str, Tensor]:
+    """A KL autoencoder of four levels by the original names, from diffusers'."""
     out = _renamed(tensors, vae_name)
     # The original keeps these linear layers as 1×1 convolutions.
     wide = [name for name in out if name.endswith(".weight") and any(part in name for part in _ATTENTION)]

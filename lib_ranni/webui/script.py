@@ -78,6 +78,7 @@ class RanniScript(scripts.Script):
         """The sampler is made and its first step near: the time to encode and to hook."""
         for text in edm_models.advice(p):
             jobs.Job(p, Request()).warn(text)
+            p.extra_generation_params[jobs.PROBLEM] = text
         job = jobs.of(p)
         if job is None:
             return

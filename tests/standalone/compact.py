@@ -11,6 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from lib_ranni.standalone.checkpoint import SHAPES, TOKENIZER
 
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 CHANNELS = (32, 64, 128)
 KINDS = ("dreamshaper", "0.9")
 """As the two models that were published: with CLIP, and with OpenCLIP and cross-attention everywhere."""
@@ -35,11 +36,31 @@ def _unet(kind: str, width: int) -> Any:
         use_linear_projection=newer,
         only_cross_attention=(True, False, False) if newer else False,
     )
-    # Norms and biases that training has moved: ones and zeros would hide those that are mixed up.
-    for parameter in unet.parameters():
+    return moved(unet)
+
+
+def moved(network: Any) -> Any:
+    """The same, as if training had moved its norms and biases: ones and zeros would hide what is mixed up."""
+    for parameter in network.parameters():
         if parameter.ndim == 1:
             parameter.data += 0.1 * torch.randn_like(parameter)
-    return unet
+    return network
+
+
+def open_clip_config(tokenizer: CLIPTokenizer, layers: int) -> CLIPTextConfig:
+    """OpenCLIP's ViT-S-32-alt, which has 10 layers."""
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=1024,
+        projection_dim=256,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        hidden_act="gelu",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
 
 
 def _text(kind: str, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -47,18 +68,8 @@ def _text(kind: str, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     if kind == "dreamshaper":
         config = CLIPTextConfig.from_pretrained(SHAPES / "text_encoder")
     else:
-        # ViT-S-32-alt of OpenCLIP without its last layer, as Stable Diffusion 2 takes ViT-H-14.
-        config = CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=256,
-            intermediate_size=1024,
-            num_hidden_layers=9,
-            num_attention_heads=4,
-            max_position_embeddings=77,
-            hidden_act="gelu",
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
+        # Without the last layer, as Stable Diffusion 2 takes ViT-H-14.
+        config = open_clip_config(tokenizer, 9)
     model = CLIPTextModel(config)
     # The host's emphasis divides by the output's mean.
     torch.nn.init.constant_(model.text_model.final_layer_norm.bias, 0.25)
@@ -78,7 +89,7 @@ def make_pipeline(kind: str = "dreamshaper") -> Any:
         unet=unet,
         text_encoder=text,
         tokenizer=tokenizer,
-        scheduler=DEISMultistepScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+        scheduler=DEISMultistepScheduler(**BETAS, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
