@@ -209,6 +209,8 @@ def _folder(path: Path, dtype: torch.dtype) -> Any:
 
 def _file(path: Path, dtype: torch.dtype) -> Any:
     names = _tensor_names(path)
+    if _FIRST_KEY in names and not any("middle_block" in name for name in names):
+        raise ModelError(f"{path} is SDXS as hosts load it; give the diffusers folder it was made of")
     config = path.with_suffix(".yaml")
     if (path.parent / "model_index.json").exists() and config.exists():
         return _single_file(path, path.parent, config, dtype)
@@ -260,6 +262,7 @@ def predicted_kind(unet: Any, width: int) -> Literal["epsilon", "v_prediction"]:
     return "epsilon" if float(torch.corrcoef(pair)[0, 1]) > 0.5 else "v_prediction"
 
 
+_FIRST_KEY = "model.diffusion_model.input_blocks.0.0.weight"
 _SD2_KEY = "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight"
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight"
 _SD1_KEY = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"

@@ -108,7 +108,7 @@ def _put_on(model: Any, edm: Edm) -> None:
     decode, encode = model.decode_first_stage, model.encode_first_stage
 
     def worn() -> bool:
-        # Somebody may have put a function of his around ours, which then stays when ours is taken off.
+        # Somebody may have put a function around ours, which then stays when ours is taken off.
         return of(model) is edm
 
     def create_denoiser() -> EdmDenoiser:
@@ -124,14 +124,17 @@ def _put_on(model: Any, edm: Edm) -> None:
     setattr(model, _ATTRIBUTE, edm)
     made: tuple[Any, ...] = (create_denoiser, decode_first_stage, encode_first_stage)
     for name, function in zip(_OWN, made, strict=True):
-        function.ranni = True
+        function._ranni_before = vars(model).get(name)
         setattr(model, name, function)
 
 
 def _take_off(model: Any) -> None:
     for name in _OWN:
-        if hasattr(vars(model).get(name), "ranni"):
+        ours = vars(model).get(name)
+        if hasattr(ours, "_ranni_before"):
             delattr(model, name)
+            if ours._ranni_before is not None:
+                setattr(model, name, ours._ranni_before)
     if hasattr(model, _ATTRIBUTE):
         delattr(model, _ATTRIBUTE)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from lib_ranni.errors import InputError, ModelError, RanniError
 from lib_ranni.lora.layout import PLANS, unet_places
 from lib_ranni.standalone import sdxs_configs
 from lib_ranni.standalone.checkpoint import load_checkpoint
+from lib_ranni.standalone.latent_statistics import picture_prior, pictures_in
 from lib_ranni.standalone.sdxs_configs import UNet
 from lib_ranni.standalone.sdxs_conversion import convert_sdxs
 from tests.standalone.compact import make_pipeline, save_pipeline
@@ -255,6 +257,21 @@ def test_the_command(run: Run, source: Path) -> None:
     assert "exists already" in run("convert", "sdxs", source, "sdxs.safetensors").complaint
     assert "no diffusers folder" in run("convert", "sdxs", "nowhere", "x.safetensors").complaint
     assert "--vae is for sdxs" in run("convert", "ranni", source, "x.safetensors", "--vae", "vae").complaint
+
+
+def test_the_file_is_for_hosts(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    done = convert_sdxs(folders("dreamshaper"), tmp_path / "sdxs.safetensors")
+    with pytest.raises(ModelError, match="give the diffusers folder"):
+        load_checkpoint(done.checkpoint, "cpu")
+
+
+def test_its_latents_have_statistics(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    for name, color in (("a", (255, 0, 0)), ("b", (0, 80, 255))):
+        Image.new("RGB", (64, 64), color).save(tmp_path / f"{name}.png")
+    checkpoint = load_checkpoint(folders("dreamshaper"), "cpu")
+    prior = picture_prior(checkpoint, pictures_in(tmp_path), 64)
+    assert prior.mean.shape[0] == 4
+    assert bool(prior.mean.isfinite().all())
 
 
 def test_the_folder_itself_draws_without_a_webui(folders: Callable[[str], Path]) -> None:

@@ -202,7 +202,8 @@ def edm(request: pytest.FixtureRequest, host: Host) -> Iterator[Put]:
     with _put(host, request.param, pipeline) as put:
         save_file({**tensors, **MARKS[request.param]}, put.file(".safetensors"))
         # One configuration for both: the host then loads the one into the model of the other.
-        torch.save({"state_dict": tensors}, put.file(".ckpt"))
+        # The host takes no newer archives of torch for pickles that are safe.
+        torch.save({"state_dict": tensors}, put.file(".ckpt"), _use_new_zipfile_serialization=False)
         OmegaConf.save(OmegaConf.create(xl_config(TOKENIZER)), str(put.file(".yaml")))
         host.post("/sdapi/v1/refresh-checkpoints", {})
         yield put
@@ -291,8 +292,8 @@ def test_edm_takes_samplers_of_k_diffusion(host: Host, edm: Put, sampler: str, s
     drawn = _draw(host, edm, steps=4, sampler_name=sampler, scheduler=scheduler)
     assert "Ranni problem" not in drawn.infotexts[0]
     assert np.isfinite(drawn.latents).all()
-    # An untrained network's pictures are small; with a wrong preconditioning what is left is noise of 80.
-    assert np.abs(drawn.latents).max() < 10
+    # The first noise reaches four times a sigma of 80 or 120: nothing of it may be left.
+    assert np.abs(drawn.latents).max() < 40
 
 
 @pytest.mark.parametrize(
