@@ -196,14 +196,14 @@ def _autoencoder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], float
         )
     _require_taesd(folder, model)
     described = {"target": f"{_CLASSES}.TinyAutoencoder", "params": {"ddconfig": {}}}
-    return _renamed(got, _tiny_name), described, scale
+    return _renamed(got, tiny_name), described, scale
 
 
 def _renamed(tensors: Tensors, rename: Callable[[str], str]) -> dict[str, Tensor]:
     return {VAE + rename(name): tensor for name, tensor in tensors.items()}
 
 
-def _tiny_name(name: str) -> str:
+def tiny_name(name: str) -> str:
     """TAESD's own name: its decoder begins with the clamp that diffusers has outside."""
     half, _, layer, rest = name.split(".", 3)
     return f"{half}.{int(layer) + (half == 'decoder')}.{rest}"

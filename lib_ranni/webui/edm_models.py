@@ -97,8 +97,9 @@ def model_loaded(model: Any) -> None:
             return
         if edm is None:
             return
-        if not getattr(model, "is_sdxl", False):
-            errors.report("Ranni: only XL models trained as EDM are known; this one is drawn as it is")
+        # Forge's engines have no scale factor, and do not ask a model for its denoiser.
+        if not getattr(model, "is_sdxl", False) or not hasattr(model, "scale_factor"):
+            errors.report("Ranni: only XL models trained as EDM are known here; this one is drawn as it is")
             return
         _put_on(model, edm)
         _know_latents()
@@ -203,7 +204,8 @@ def advice(p: Any) -> list[str]:
     second = bool(getattr(p, "is_hr_pass", False))
     sampler = (getattr(p, "hr_sampler_name", None) if second else None) or p.sampler_name
     scheduler = (getattr(p, "hr_scheduler", None) if second else None) or getattr(p, "scheduler", None) or ""
-    if not isinstance(getattr(p.sampler.model_wrap_cfg, "inner_model", None), EdmDenoiser):
+    denoiser = getattr(p.sampler, "model_wrap_cfg", None)
+    if not isinstance(getattr(denoiser, "inner_model", None), EdmDenoiser):
         return [
             f"{sampler} takes this EDM model for an ordinary one and draws noise; take Euler, DPM++ 2M or "
             "another sampler of k-diffusion"

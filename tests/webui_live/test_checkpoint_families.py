@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lib_ranni.sampling.edm import LATENT_MEAN, LATENT_STD
 from lib_ranni.standalone import sdxs_configs
-from lib_ranni.standalone.sdxs_conversion import convert_sdxs
+from lib_ranni.standalone.sdxs_conversion import convert_sdxs, tiny_name
 from tests.standalone.compact import BETAS, KINDS, make_pipeline, save_pipeline
 from tests.standalone.xl_file import make_xl, xl_config, xl_tensors
 from tests.webui_live.host import Drawn, Host, panel
@@ -274,6 +274,46 @@ def test_edm_reads_pictures(host: Host, edm: Put) -> None:
     fields = {"init_images": [_encoded(start)], "denoising_strength": 0.5, "steps": 8, "cfg_scale": 3}
     drawn = _draw(host, edm, kind="img2img", **fields)
     assert _is_same(drawn.latents[0], wanted), np.abs(drawn.latents[0] - wanted.numpy()).max()
+
+
+@pytest.fixture(scope="module")
+def tiny(host: Host) -> Iterator[Any]:
+    """TAESD for XL in the WebUI, of random weights; the WebUI keeps it until it ends."""
+    folder = Path(FOLDER) / "models" / "VAE-taesd"
+    files = {half: folder / f"taesdxl_{half}.pth" for half in ("encoder", "decoder")}
+    if any(file.exists() for file in files.values()):
+        pytest.skip("the WebUI has a TAESD of its own")
+    torch.manual_seed(6)
+    network = diffusers.AutoencoderTiny()
+    folder.mkdir(exist_ok=True)
+    for half, file in files.items():
+        names = [name for name in network.state_dict() if name.startswith(half)]
+        held = {tiny_name(name).removeprefix(f"{half}."): network.state_dict()[name] for name in names}
+        torch.save(held, file, _use_new_zipfile_serialization=False)
+    yield network
+    for file in files.values():
+        file.unlink()
+
+
+def test_edm_latents_pass_the_hosts_small_autoencoder(host: Host, edm: Put, tiny: Any) -> None:
+    scale, shift = _statistics(edm.kind)
+    start = _picture()
+    fields = {"init_images": [_encoded(start)], "denoising_strength": 0.5, "steps": 8, "cfg_scale": 3}
+    methods = ("sd_vae_decode_method", "sd_vae_encode_method")
+    try:
+        host.post("/sdapi/v1/options", dict.fromkeys(methods, "TAESD"))
+        drawn = _draw(host, edm, steps=2)
+        again = _draw(host, edm, kind="img2img", **fields)
+    finally:
+        host.post("/sdapi/v1/options", dict.fromkeys(methods, "Full"))
+    with torch.no_grad():
+        raw = torch.from_numpy(drawn.latents) * scale + shift
+        picture = tiny.decode(raw * 0.13025).sample[0]
+        x = (tiny.encode(_tensor(start)).latents / 0.13025 - shift) / scale
+    assert np.abs(drawn.pixels - _pixels(picture)).max() <= 1.01
+    sigmas = _sigmas(edm.pipeline, 8)[3:]
+    wanted = _euler(edm.pipeline, x + _noise() * sigmas[0], sigmas, 3.0)
+    assert _is_same(again.latents[0], wanted), np.abs(again.latents[0] - wanted.numpy()).max()
 
 
 @pytest.mark.parametrize(
