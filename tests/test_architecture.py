@@ -46,6 +46,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "PIL",
             "safetensors",
             "modules",
+            "ldm",
             "gradio",
             "fastapi",
             "starlette",

@@ -14,13 +14,14 @@ from torch import Tensor
 from lib_ranni.errors import LoraError
 from lib_ranni.lora.layout import PLANS, Family, Target, table
 
-_OPEN_CLIP = {
-    "self_attn.out_proj": "attn.out_proj.weight",
-    "mlp.fc1": "mlp.c_fc.weight",
-    "mlp.fc2": "mlp.c_proj.weight",
-    "layer_norm1": "ln_1.weight",
-    "layer_norm2": "ln_2.weight",
+OPEN_CLIP = {
+    "self_attn.out_proj": "attn.out_proj",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
 }
+"""A layer's modules: transformers -> OpenCLIP, which has query, key and value in one."""
 
 
 class BaseWeights:
@@ -60,8 +61,8 @@ class BaseWeights:
             return
         layer, _, name = place.diffusers.removeprefix(start).partition(".")
         block = f"{inner}.transformer.resblocks.{layer}"
-        if name in _OPEN_CLIP:
-            yield f"{block}.{_OPEN_CLIP[name]}", None
+        if name in OPEN_CLIP:
+            yield f"{block}.{OPEN_CLIP[name]}.weight", None
         else:
             yield f"{block}.attn.in_proj_weight", "qkv".index(name.removeprefix("self_attn.")[0])
 

@@ -16,10 +16,12 @@ from lib_ranni.errors import InputError, ModelError
 from lib_ranni.guidance.panel_control import PanelConditioner, make_conditioner
 from lib_ranni.guidance.panel_files import conditioner_tensors, read_conditioner
 from lib_ranni.panel.types import Panel, with_fields
+from lib_ranni.sampling.edm import Edm, read_edm
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.loras import WornLoras
 from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
+from lib_ranni.standalone.schedulers import edm_config, edm_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ROOT / "models" / "shapes"
@@ -81,6 +83,7 @@ def _words(panel: Panel) -> str:
 class Checkpoint:
     """A loaded model. `scheduler` is the configuration its samplers start from.
 
+    `edm` is there for models trained as EDM, whose latents may have a scale of their own.
     `worn` is what LoRAs add to the UNet's weights at present; whoever runs the UNet says first what that is.
     """
 
@@ -92,6 +95,7 @@ class Checkpoint:
     scheduler: dict[str, Any]
     defaults: Defaults = field(default_factory=Defaults)
     conditioner: PanelConditioner | None = None
+    edm: Edm | None = None
     worn: WornLoras = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +106,11 @@ class Checkpoint:
         other = dataclasses.replace(self, conditioner=read_conditioner(from_user(path)).to(self.device))
         object.__setattr__(other, "worn", self.worn)  # of one UNet there is one record of what it wears
         return other
+
+    def raw_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Finished latents (B, 4, h, w) as the autoencoder decodes them, float32."""
+        scale: float = self.vae.config.scaling_factor
+        return latents.float() / scale if self.edm is None else self.edm.from_model(latents.float(), scale)
 
     @property
     def device(self) -> torch.device:
@@ -125,7 +134,7 @@ def load_checkpoint(path: Path | None = None, device: str | None = None) -> Chec
         raise ModelError(f"there is no checkpoint at {path}; give a .safetensors file or a diffusers folder")
     dtype = torch.float16 if place.type == "cuda" else torch.float32
     try:
-        with _quiet():
+        with quiet():
             pipeline = _folder(path, dtype) if path.is_dir() else _file(path, dtype)
     except ModelError:
         raise
@@ -168,7 +177,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """diffusers and transformers announce what they load; our own messages say what matters."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
@@ -201,6 +210,8 @@ def _folder(path: Path, dtype: torch.dtype) -> Any:
 
 def _file(path: Path, dtype: torch.dtype) -> Any:
     names = _tensor_names(path)
+    if _FIRST_KEY in names and not any("middle_block" in name for name in names):
+        raise ModelError(f"{path} is SDXS as hosts load it; give the diffusers folder it was made of")
     config = path.with_suffix(".yaml")
     if (path.parent / "model_index.json").exists() and config.exists():
         return _single_file(path, path.parent, config, dtype)
@@ -252,6 +263,7 @@ def predicted_kind(unet: Any, width: int) -> Literal["epsilon", "v_prediction"]:
     return "epsilon" if float(torch.corrcoef(pair)[0, 1]) > 0.5 else "v_prediction"
 
 
+_FIRST_KEY = "model.diffusion_model.input_blocks.0.0.weight"
 _SD2_KEY = "cond_stage_model.model.transformer.resblocks.0.attn.in_proj_weight"
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight"
 _SD1_KEY = "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight"
@@ -302,19 +314,32 @@ def _checkpoint(path: Path, pipeline: Any, device: torch.device) -> Checkpoint:
     zero_empty = bool(getattr(pipeline.config, "force_zeros_for_empty_prompt", False))
     encoder = Encoder(pairs, penultimate=xl, zero_empty=xl and zero_empty)
     conditioner = _conditioner(path, device)
-    scheduler = dict(pipeline.scheduler.config)
+    scheduler, edm = _training(path, pipeline)
     if conditioner is not None and kind == "sd2":
         # The release was trained on a schedule that ends in pure noise; its configuration does not say so.
         scheduler["rescale_betas_zero_snr"] = True
-    return Checkpoint(path, kind, unet, vae, encoder, scheduler, _defaults(path, unet), conditioner)
+    return Checkpoint(path, kind, unet, vae, encoder, scheduler, _defaults(path, unet), conditioner, edm)
+
+
+def _training(path: Path, pipeline: Any) -> tuple[dict[str, Any], Edm | None]:
+    """The configuration of the scheduler, and what is to be known of EDM training."""
+    config = dict(pipeline.scheduler.config)
+    file = _one_file(path)
+    edm = (read_edm(file) if file else None) or edm_of(config, pipeline.vae.config)
+    return (config, None) if edm is None else (edm_config(edm), edm)
+
+
+def _one_file(path: Path) -> Path | None:
+    """The file all of a checkpoint's tensors are in; None for a folder of several or none."""
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    return files[0] if len(files) == 1 else None
 
 
 def _conditioner(path: Path, device: torch.device) -> PanelConditioner | None:
     """The panel conditioner inside a checkpoint file, or beside the networks of a folder."""
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if len(files) != 1:
+    if (file := _one_file(path)) is None:
         return None
-    tensors = conditioner_tensors(files[0])
+    tensors = conditioner_tensors(file)
     return make_conditioner(tensors).to(device) if tensors else None
 
 

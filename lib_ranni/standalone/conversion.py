@@ -6,7 +6,7 @@ the stock classes only: the conditioner's tensors ride along unread, and our own
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,13 @@ def convert_ranni(source: Path, target: Path, *, replace: bool = False) -> Conve
     Every written tensor is read back and compared, bit for bit, before the file gets its name. Raises
     `ModelError` for a source that is no Ranni checkpoint, `InputError` for a target that cannot be written.
     """
-    if target.suffix != ".safetensors":
-        raise InputError(f"{target} must end in .safetensors")
-    config = target.with_suffix(".yaml")
-    for path in (target, config):
-        if path.exists() and not replace:
-            raise InputError(f"{path} exists already; give another name, or --replace")
+    config = config_beside(target, replace=replace)
     tensors = _read(source)
     conditioner = make_conditioner(tensors)
     whole = _is_whole(source, tensors)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _write(tensors, target)
+    write_checkpoint(tensors, target)
     if whole:
-        _save_yaml(ldm_config(tensors), config)
+        write_config(ldm_config(tensors), config)
     return Converted(
         target,
         config if whole else None,
@@ -58,6 +52,17 @@ def convert_ranni(source: Path, target: Path, *, replace: bool = False) -> Conve
         sum(t.numel() for t in tensors.values()),
         sum(p.numel() for p in conditioner.parameters()),
     )
+
+
+def config_beside(target: Path, *, replace: bool) -> Path:
+    """Where a checkpoint's configuration goes. Raises `InputError` if either file may not be written."""
+    if target.suffix != ".safetensors":
+        raise InputError(f"{target} must end in .safetensors")
+    config = target.with_suffix(".yaml")
+    for path in (target, config):
+        if path.exists() and not replace:
+            raise InputError(f"{path} exists already; give another name, or --replace")
+    return config
 
 
 def _read(source: Path) -> dict[str, Tensor]:
@@ -84,9 +89,11 @@ def _is_whole(source: Path, tensors: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def _write(tensors: Mapping[str, Tensor], target: Path) -> None:
+def write_checkpoint(tensors: Mapping[str, Tensor], target: Path) -> None:
+    """Write a `.safetensors` file that is compared bit for bit before it gets its name."""
     from safetensors.torch import save_file
 
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
     # Tensors of a pickle may share memory or lie across it; the format knows neither.
     plain = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
@@ -116,16 +123,17 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
 
 
-def _save_yaml(config: dict[str, Any], path: Path) -> None:
+def write_config(config: dict[str, Any], path: Path) -> None:
+    """Write the `.yaml` from which hosts build a checkpoint's networks."""
     from omegaconf import OmegaConf
 
     OmegaConf.save(OmegaConf.create(config), str(path))
 
 
-def ldm_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Stable Diffusion 2's configuration for v-prediction, with the widths that the tensors have."""
+def latent_diffusion(**changes: Any) -> dict[str, Any]:
+    """A configuration of Stable Diffusion 1 or 2, with what is given instead of its own."""
     params = {
-        "parameterization": "v",
+        "parameterization": "eps",
         "linear_start": 0.00085,
         "linear_end": 0.0120,
         "num_timesteps_cond": 1,
@@ -139,17 +147,27 @@ def ldm_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "conditioning_key": "crossattn",
         "scale_factor": 0.18215,
         "use_ema": False,
-        "unet_config": {
-            "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
-            "params": _unet(tensors),
-        },
-        "first_stage_config": {"target": "ldm.models.autoencoder.AutoencoderKL", "params": _vae(tensors)},
-        "cond_stage_config": {
-            "target": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
-            "params": {"freeze": True, "layer": "penultimate"},
-        },
+        **changes,
     }
     return {"model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}}
+
+
+OPEN_CLIP = {
+    "target": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
+    "params": {"freeze": True, "layer": "penultimate"},
+}
+"""Stable Diffusion 2's text encoder."""
+
+
+def ldm_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Stable Diffusion 2's configuration for v-prediction, with the widths that the tensors have."""
+    unet = {"target": "ldm.modules.diffusionmodules.openaimodel.UNetModel", "params": _unet(tensors)}
+    return latent_diffusion(
+        parameterization="v",
+        unet_config=unet,
+        first_stage_config=autoencoder_config(_vae_channels(tensors)),
+        cond_stage_config=OPEN_CLIP,
+    )
 
 
 def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -176,24 +194,30 @@ def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _vae(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    first = tensors[VAE + "encoder.conv_in.weight"].shape[0]
-    levels = [tensors[f"{VAE}encoder.down.{n}.block.0.conv2.weight"].shape[0] for n in range(4)]
+def _vae_channels(tensors: Mapping[str, Tensor]) -> list[int]:
+    return [tensors[f"{VAE}encoder.down.{n}.block.0.conv2.weight"].shape[0] for n in range(4)]
+
+
+def autoencoder_config(channels: Sequence[int], blocks: int = 2) -> dict[str, Any]:
+    """The KL autoencoder with these channels per level and residual blocks on each."""
     network = {
         "double_z": True,
         "z_channels": 4,
         "resolution": 256,
         "in_channels": 3,
         "out_ch": 3,
-        "ch": first,
-        "ch_mult": [level // first for level in levels],
-        "num_res_blocks": 2,
+        "ch": channels[0],
+        "ch_mult": [level // channels[0] for level in channels],
+        "num_res_blocks": blocks,
         "attn_resolutions": [],
         "dropout": 0.0,
     }
     return {
-        "embed_dim": 4,
-        "monitor": "val/rec_loss",
-        "ddconfig": network,
-        "lossconfig": {"target": "torch.nn.Identity"},
+        "target": "ldm.models.autoencoder.AutoencoderKL",
+        "params": {
+            "embed_dim": 4,
+            "monitor": "val/rec_loss",
+            "ddconfig": network,
+            "lossconfig": {"target": "torch.nn.Identity"},
+        },
     }

@@ -118,10 +118,9 @@ class Engine:
 
     def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
         vae = self.checkpoint.vae
-        scale = vae.config.scaling_factor
         images = []
-        for latent in latents:
-            picture = vae.decode(latent[None].to(next(vae.parameters()).dtype) / scale).sample[0]
+        for latent in self.checkpoint.raw_latents(latents):
+            picture = vae.decode(latent[None].to(next(vae.parameters()).dtype)).sample[0]
             pixels = ((picture.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
             images.append(Image.fromarray(pixels.cpu().numpy()))
         return tuple(images)

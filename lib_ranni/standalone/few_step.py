@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lib_ranni.errors import InputError
 from lib_ranni.panel.types import Lora
 from lib_ranni.sampling.advice import Use, advice_on
 from lib_ranni.sampling.loop import Step, sample
@@ -69,6 +70,10 @@ class FewSteps:
 
     def __init__(self, checkpoint: Checkpoint, request: Request) -> None:
         preset = preset_named(request.preset)
+        if checkpoint.edm is not None:
+            raise InputError(
+                f"{checkpoint.path.name} was trained as EDM, which no preset is for; leave the preset out"
+            )
         if request.gamma is not None:
             preset = with_gamma(preset, request.gamma)
         schedule = noise_schedule(checkpoint)

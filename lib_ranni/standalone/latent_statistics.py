@@ -37,8 +37,10 @@ def picture_prior(
     like = next(vae.parameters())
     for done, path in enumerate(pictures, 1):
         pixels = torch.from_numpy(_square(path, side)).permute(2, 0, 1)[None].to(like)
-        latents = vae.encode(pixels / 127.5 - 1).latent_dist.mode() * vae.config.scaling_factor
-        seen.add(latents)
+        encoded = vae.encode(pixels / 127.5 - 1)
+        # A tiny autoencoder has no distribution, only latents.
+        latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        seen.add(latents * vae.config.scaling_factor)
         if on_step is not None:
             on_step(done, len(pictures))
     return seen.prior(f"{len(pictures)} pictures", "pictures")

@@ -15,6 +15,7 @@ from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
 from lib_ranni.webui import (
     api,
+    edm_models,
     lora_check,
     memory,
     networks,
@@ -109,6 +110,9 @@ class RanniScript(scripts.Script):
 
     def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The sampler is made and its first step near: the time to encode and to hook."""
+        for text in edm_models.advice(p):
+            jobs.Job(p, Request()).warn(text)
+            p.extra_generation_params[jobs.PROBLEM] = text
         job = jobs.of(p)
         if job is None:
             return
@@ -245,3 +249,4 @@ def _register_all() -> None:
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
     script_callbacks.on_app_started(api.mount, name="api")
+    edm_models.register()

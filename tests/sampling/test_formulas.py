@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from lib_ranni.errors import ModelError
 from lib_ranni.sampling import edm
 from lib_ranni.sampling.noise import PerImage, refused, seeded
 from lib_ranni.sampling.plans import make_plan
@@ -216,7 +219,81 @@ def test_edm_latents_go_there_and_back() -> None:
     mean = torch.tensor(edm.LATENT_MEAN).view(1, 4, 1, 1).expand(1, 4, 2, 2)
     assert largest(edm.to_model(mean), torch.zeros(1, 4, 2, 2)) == 0
     assert edm.is_edm(["edm_std", "edm_mean", "model.x"])
+    assert edm.is_edm(["edm_vpred.sigma_max"])
     assert not edm.is_edm(["edm_mean"])
+
+
+def test_edm_that_predicts_v_is_diffusers_cosxl() -> None:
+    import diffusers
+
+    cosxl = edm.Edm(1.0, 0.002, 120.0, v_prediction=True)
+    settings = {"sigma_max": 120.0, "sigma_data": 1.0, "sigma_schedule": "exponential"}
+    scheduler = diffusers.EDMEulerScheduler(prediction_type="v_prediction", **settings)
+    scheduler.set_timesteps(7)
+    levels = cosxl.levels(7)
+    assert [level.sigma for level in levels] == pytest.approx(scheduler.sigmas.tolist(), rel=1e-5)
+    x, output = random(1) * 5, random(2)
+    for sigma in (0.01, 1.0, 120.0):
+        wanted = scheduler.precondition_outputs(x, output, torch.tensor(sigma))
+        assert largest(edm.denoised(x, output, sigma, v_prediction=True, data=1.0), wanted) <= 1e-5
+        numbers = cosxl.scalings(sigma)
+        assert largest(x * numbers.skip + output * numbers.out, wanted) <= 1e-5
+        assert largest(x * numbers.input, scheduler.precondition_inputs(x, torch.tensor(sigma))) <= 1e-5
+    assert largest(cosxl.from_model(cosxl.to_model(x, 0.13), 0.13), x) <= 1e-5
+    assert largest(cosxl.to_model(x, 0.13), x * 0.13) == 0
+
+
+MEANS = torch.tensor(edm.LATENT_MEAN).view(1, 4, 1, 1)
+DEVIATIONS = torch.tensor(edm.LATENT_STD).view(1, 4, 1, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_edm_models_are_told_by_their_files(tmp_path: Path, dtype: torch.dtype) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file({"edm_mean": MEANS.to(dtype), "edm_std": DEVIATIONS.to(dtype)}, file)
+    found = edm.read_edm(file)
+    assert found is not None
+    assert found.mean == pytest.approx(edm.LATENT_MEAN, rel=1e-3)
+    assert found.std == pytest.approx(edm.LATENT_STD, rel=1e-3)
+    assert (found.data, found.low, found.high, found.v_prediction) == (0.5, 0.002, 80.0, False)
+    save_file({"edm_vpred.sigma_max": torch.tensor(120.0, dtype=dtype)}, file)
+    assert edm.read_edm(file) == edm.Edm(1.0, 0.002, 120.0, v_prediction=True)
+    save_file({"model.x": torch.zeros(1)}, file)
+    assert edm.read_edm(file) is None
+    assert edm.read_edm(tmp_path / "model.ckpt") is None
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"edm_mean": MEANS, "edm_std": DEVIATIONS * 0},
+        {"edm_mean": MEANS, "edm_std": -DEVIATIONS},
+        {"edm_mean": MEANS * float("nan"), "edm_std": DEVIATIONS},
+        {"edm_mean": MEANS[:, :3].clone(), "edm_std": DEVIATIONS},
+        {"edm_mean": torch.zeros(0), "edm_std": torch.zeros(0)},
+        {"edm_mean": torch.zeros(4, 64, 64), "edm_std": DEVIATIONS},
+        {"edm_vpred.sigma_max": torch.tensor(float("inf"))},
+        {"edm_vpred.sigma_max": torch.tensor(0.001)},
+        {"edm_vpred.sigma_max": torch.tensor([80.0, 120.0])},
+        {"edm_vpred.sigma_max": torch.tensor(80.0), "edm_vpred.sigma_min": torch.tensor(0.0)},
+    ],
+)
+def test_edm_numbers_that_no_model_has_are_refused(tmp_path: Path, marks: dict[str, Tensor]) -> None:
+    file = tmp_path / "model.safetensors"
+    save_file(marks, file)
+    with pytest.raises(ModelError, match="download it again"):
+        edm.read_edm(file)
+
+
+def test_a_damaged_file_is_no_edm_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    for content in (b"", b"\x80\x02]q", b"\xff" * 64):
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match="not a whole"):
+            edm.read_edm(file)
+    file.unlink()
+    with pytest.raises(ModelError, match="not a whole"):
+        edm.read_edm(file)
 
 
 def test_a_schedule_that_ends_in_noise_is_known() -> None:

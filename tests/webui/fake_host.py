@@ -319,6 +319,8 @@ class Host:
             "before_ui",
             "ui_settings",
             "infotext_pasted",
+            "model_loaded",
+            "script_unloaded",
         )
         found = {
             "shared": self.shared,
@@ -346,7 +348,9 @@ class Host:
             ),
             "ui_common": module("ui_common", create_refresh_button=object),
             "sd_hijack": module("sd_hijack", model_hijack=SimpleNamespace(get_prompt_lengths=prompt_lengths)),
+            "sd_models": module("sd_models", model_data=SimpleNamespace(sd_model=None)),
             "sd_unet": module("sd_unet", current_unet=None),
+            **{f"sd_vae_{kind}": module(f"sd_vae_{kind}", **names) for kind, names in _small_vaes().items()},
             "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),
             "hypernetworks.hypernetwork": hypernetwork,
             "scripts": module(
@@ -365,6 +369,14 @@ class Host:
         package.__path__ = []  # type: ignore[attr-defined]
         package.__dict__.update({name: made for name, made in found.items() if "." not in name})
         return {"modules": package, **{f"modules.{name}": made for name, made in found.items()}}
+
+
+def _small_vaes() -> dict[str, dict[str, Callable[..., Any]]]:
+    """The host's small decoders and encoder, or what makes them; each is told apart by what it adds."""
+    return {
+        "approx": {"cheap_approximation": lambda sample: sample + 1, "model": lambda: lambda x: x + 2},
+        "taesd": {"decoder_model": lambda: lambda x: x + 3, "encoder_model": lambda: lambda image: image + 4},
+    }
 
 
 @contextmanager
