@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lib_ranni.errors import InputError, ModelError
 from lib_ranni.panel.types import Lora
+from lib_ranni.sampling.advertised import Advertised
+from lib_ranni.sampling.advertised import advertised as read_advertised
 from lib_ranni.standalone.training.export import unet_name
 
 FOLDER = "loras"
@@ -27,15 +28,6 @@ Not among a checkpoint's own files: the WebUI takes every file there for a check
 """
 
 _DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
-
-
-class Advertised(msgspec.Struct, frozen=True):
-    """What a LoRA says about itself under `ranni` in its metadata: whose it is, for what, and how."""
-
-    base: str = ""
-    presets: tuple[str, ...] = ()
-    cfg: float | None = None
-    prior: str | None = None
 
 
 class LoraFile(NamedTuple):
@@ -67,8 +59,8 @@ def advertised(path: Path) -> Advertised:
     """What a file says about itself; nothing if it is none of ours."""
     try:
         with safe_open(str(path), "pt") as file:
-            return msgspec.json.decode((file.metadata() or {}).get("ranni", "{}"), type=Advertised)
-    except (SafetensorError, OSError, msgspec.MsgspecError):
+            return read_advertised(file.metadata() or {})
+    except (SafetensorError, OSError):
         return Advertised()
 
 

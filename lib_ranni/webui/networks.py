@@ -16,6 +16,8 @@ from typing import Any
 from modules import extra_networks
 
 from lib_ranni.panel.types import Element, Lora
+from lib_ranni.sampling.advertised import Advertised
+from lib_ranni.sampling.advertised import advertised as read_advertised
 
 Loras = tuple[Lora, ...]
 
@@ -49,6 +51,13 @@ def names() -> tuple[str, ...]:
     """The names of all that the host has, sorted."""
     host = _host()
     return () if host is None else tuple(sorted(host.available_networks, key=str.casefold))
+
+
+def advertised() -> dict[str, Advertised]:
+    """What the files of all that the host has say of themselves, by name."""
+    host = _host()
+    found = {} if host is None else host.available_networks
+    return {name: read_advertised(getattr(found[name], "metadata", None) or {}) for name in sorted(found)}
 
 
 class ElementNetworks:

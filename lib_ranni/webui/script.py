@@ -7,13 +7,24 @@ from typing import Any
 
 import msgspec
 from fastapi import HTTPException
-from modules import script_callbacks, scripts
+from modules import errors, script_callbacks, scripts
 
 from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
 from lib_ranni.panel.writing import to_document
 from lib_ranni.service.request import Request, read, read_arguments, to_json
-from lib_ranni.webui import api, passes, settings, tab, xyz
+from lib_ranni.webui import (
+    api,
+    few_step_options,
+    latent_prior,
+    passes,
+    presetting,
+    prior_estimation,
+    samplers,
+    settings,
+    tab,
+    xyz,
+)
 from lib_ranni.webui import job as jobs
 from lib_ranni.webui.expansion import expanded, expansion
 from lib_ranni.webui.planning import interrupted, list_models, make_room, plan
@@ -41,6 +52,7 @@ class RanniScript(scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
+        _attempt("the sampler's settings are left as they are", lambda: presetting.prepare(p))
         setattr(p, jobs.ATTRIBUTE, None)
         for key in (TITLE, jobs.PROBLEM):
             p.extra_generation_params.pop(key, None)
@@ -76,6 +88,9 @@ class RanniScript(scripts.Script):
 
     def process_before_every_sampling(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The sampler is made and its first step near: the time to encode and to hook."""
+        if "x" in kwargs and "noise" in kwargs:
+            start = lambda: latent_prior.begin_pass(p, kwargs["x"], kwargs["noise"])  # noqa: E731
+            _attempt("the picture starts without a latent prior", start)
         job = jobs.of(p)
         if job is None:
             return
@@ -83,6 +98,18 @@ class RanniScript(scripts.Script):
             job.start_pass()
         except Exception as error:
             job.failed(error)
+
+    def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
+        """Finished latents: statistics are made of them where the user asked for that."""
+        _attempt("these latents are not counted", lambda: prior_estimation.take(ps.samples))
+
+
+def _attempt(otherwise: str, action: Callable[[], None]) -> None:
+    """Do something that no picture may be lost for."""
+    try:
+        action()
+    except Exception as error:
+        errors.report(f"Ranni: {otherwise}: {error}", exc_info=True)
 
 
 def _expanded(p: Any, job: jobs.Job) -> Request:
@@ -173,6 +200,8 @@ def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
     # Before the first load the grid's script is there already, and with --nowebui `on_before_ui` is too late.
     xyz.add_axes()
+    # The dropdowns are filled before `on_before_ui`'s turn comes with --nowebui, too.
+    samplers.register()
     script_callbacks.on_before_ui(_register_all, name="start")
 
 
@@ -187,4 +216,8 @@ def _register_all() -> None:
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
+    script_callbacks.on_ui_settings(
+        lambda: few_step_options.add_options(latent_prior.names), name="few steps"
+    )
+    script_callbacks.on_script_unloaded(samplers.unregister, name="samplers")
     script_callbacks.on_app_started(api.mount, name="api")

@@ -19,6 +19,7 @@ POSITIONS = {
     "_slider": (1,),
     "OptionInfo": (1,),
     "_Planning": (0, -1),
+    "_Option": (0, -1),
 }
 """Which arguments of a call are shown."""
 
@@ -39,8 +40,9 @@ def texts() -> set[str]:
     from lib_ranni.service.request import MODES, OVERLAPS
 
     found: set[str] = {*MODES, *OVERLAPS, OWN, "This panel is not used until it is mended:"}
-    found |= {"Ranni: language models"}
-    for name in ("webui/tab", "webui/settings", "service/connection"):
+    found |= {"Ranni: language models", "Ranni: few steps"}
+    parts = ("webui/tab", "webui/settings", "webui/few_step_options", "service/connection")
+    for name in (*parts, "service/prior_part"):
         source = (ROOT / "lib_ranni" / f"{name}.py").read_text("utf-8")
         found |= set(_texts(ast.parse(source)))
     return found

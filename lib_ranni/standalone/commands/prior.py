@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_ranni.standalone.arguments import bounded_int
 from lib_ranni.standalone.console import progress_bar, say, show, show_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUMMARY = "estimate a latent prior for few-step sampling from a folder of pictures"
 
@@ -29,15 +33,22 @@ def run(args: Namespace) -> int:
     """Encode, count, save."""
     from lib_ranni.sampling.prior_files import save_prior
     from lib_ranni.sampling.priors import FEW
+    from lib_ranni.service.latent_statistics import picture_prior, pictures_in
     from lib_ranni.standalone.checkpoint import load_checkpoint
-    from lib_ranni.standalone.latent_statistics import picture_prior, pictures_in
 
     pictures = pictures_in(args.pictures)[: args.limit]
     checkpoint = load_checkpoint(args.model, args.device)
     side = (args.side or checkpoint.defaults.size) // 8 * 8
     grid = (args.grid, args.grid) if args.grid else None
+    vae = checkpoint.vae
+    like = next(vae.parameters())
+
+    def encode(pixels: Tensor) -> Tensor:
+        latents: Tensor = vae.encode(pixels.to(like)).latent_dist.mode() * vae.config.scaling_factor
+        return latents
+
     with progress_bar("encoding") as advance:
-        prior = picture_prior(checkpoint, pictures, side, grid, advance)
+        prior = picture_prior(encode, pictures, side, grid, advance)
     short = save_prior(prior, args.out)
     if prior.count < FEW:
         say(f"note: {prior.count} pictures are few; {FEW} or more make a prior of no single picture")
