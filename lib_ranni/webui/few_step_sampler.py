@@ -75,7 +75,9 @@ class FewStepSampler(KDiffusionSampler):
             return super().sample(p, x, *conds, steps=steps, image_conditioning=image_conditioning)
         plan = self._plan(p, steps or p.steps, 1.0)
         first = plan.levels[0].sigma
-        prior = latent_prior.chosen(p, x.shape[1], self._preset)
+        # A flow starts from the noise alone.
+        flows = plan.preset.output == "flow"
+        prior = None if flows else latent_prior.chosen(p, x.shape[1], self._preset)
         if prior is None:
             start = plan.schedule.start(x.float(), first, plan.preset.unit)
         else:

@@ -40,11 +40,11 @@ class _Run(NamedTuple):
 
 def prepare(p: Any) -> None:
     """A job begins; its prompts are there, its sampler is not."""
-    for key in _KEYS:
+    for key in (ENFORCED, *_KEYS):
         p.extra_generation_params.pop(key, None)
     _restore(p)
     runs = list(_runs(p))
-    if any(run.preset is not None for run in runs):
+    if any(_schedules_itself(run) for run in runs):
         _unschedule(p, runs)
         _tell_of_noise(p)
         enforces = few_step_options.chosen().enforces
