@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tests.webui import fake_samplers
+
 WIDTH = 16
 """Width of the texts that the small denoisers of tests/guidance read."""
 
@@ -195,7 +197,14 @@ class Host:
         self.reported: list[str] = []
         model = SimpleNamespace(diffusion_model=unet, conditioning_key="crossattn")
         commands = SimpleNamespace(api_auth=None, freeze_settings=False)
-        opts = Options(batch_cond_uncond=True, use_old_scheduling=False, skip=False, commands=commands)
+        opts = Options(
+            batch_cond_uncond=True,
+            use_old_scheduling=False,
+            skip=False,
+            commands=commands,
+            img2img_extra_noise=0.0,
+            sgm_noise_multiplier=False,
+        )
         self.shared = ModuleType("modules.shared")
         self.shared.__dict__.update(
             sd_model=SimpleNamespace(model=model),
@@ -233,13 +242,17 @@ class Host:
             "before_ui",
             "ui_settings",
             "infotext_pasted",
+            "script_unloaded",
         )
         found = {
             "shared": self.shared,
             "devices": module("devices", autocast=nullcontext),
             "errors": module("errors", report=lambda text, exc_info=None: self.reported.append(text)),
             "extra_networks": module("extra_networks", parse_prompt=parse_prompt),
-            "paths_internal": module("paths_internal", data_path=str(self._data)),
+            "call_queue": module("call_queue", queue_lock=nullcontext()),
+            "paths_internal": module(
+                "paths_internal", data_path=str(self._data), models_path=str(self._data / "models")
+            ),
             "prompt_parser": module(
                 "prompt_parser",
                 SdConditioning=SdConditioning,
@@ -257,8 +270,12 @@ class Host:
                 scripts_txt2img=SimpleNamespace(alwayson_scripts=[]),
             ),
             "script_callbacks": module(
-                "script_callbacks", **{f"on_{name}": register(name) for name in events}
+                "script_callbacks",
+                ExtraNoiseParams=SimpleNamespace,
+                **{f"on_{name}": register(name) for name in events},
             ),
+            "sd_vae": module("sd_vae", get_loaded_vae_hash=lambda: None),
+            **fake_samplers.make(),
             "ui_components": module("ui_components", FormRow=object, InputAccordion=object),
         }
         package = module("")
