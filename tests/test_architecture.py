@@ -34,7 +34,7 @@ _LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "lora": (set(), {"msgspec", "torch", "safetensors", "peft"}),
     "evaluation": ({"panel"}, {"msgspec", "numpy", "PIL", "pyarrow"}),
     "service": (
-        {"panel", "planner", "guidance", "lora"},
+        {"panel", "planner", "guidance", "lora", "sampling"},
         {"msgspec", "torch", "PIL", "gradio", "fastapi", "starlette", "anyio"},
     ),
     "webui": (

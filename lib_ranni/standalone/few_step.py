@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lib_ranni.errors import InputError
 from lib_ranni.panel.types import Lora
+from lib_ranni.sampling.advertised import chosen_lora
 from lib_ranni.sampling.advice import Use, advice_on
 from lib_ranni.sampling.loop import Step, sample
 from lib_ranni.sampling.noise import PerImage
@@ -22,7 +23,7 @@ from lib_ranni.sampling.prior_files import load_prior
 from lib_ranni.sampling.priors import Prior, default_prior
 from lib_ranni.sampling.schedules import Level, NoiseSchedule
 from lib_ranni.standalone.checkpoint import Checkpoint
-from lib_ranni.standalone.loras import LoraFile, advertised, folders_near, known_loras, lora_path
+from lib_ranni.standalone.loras import advertised, folders_near, known_loras, lora_path
 from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
 from lib_ranni.standalone.schedulers import make_scheduler
@@ -45,18 +46,13 @@ def preset_settings(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
     preset = preset_named(name)
     settings: dict[str, Any] = {"preset": preset.id, "steps": preset.steps[0], "cfg": preset.cfg[2]}
     settings["prior"] = "default" if preset.prior == "on" else ""
-    if (file := _lora_of(preset, known_loras(checkpoint.path))) is not None:
-        settings["loras"] = (Lora(file.name, preset.lora_weight(checkpoint.kind)),)
-        settings |= {"cfg": file.about.cfg} if file.about.cfg is not None else {}
-        settings |= {"prior": file.about.prior} if file.about.prior is not None else {}
+    files = {file.name: file.about for file in known_loras(checkpoint.path)}
+    if (lora := chosen_lora(preset, files)) is not None:
+        about = files[lora]
+        settings["loras"] = (Lora(lora, preset.lora_weight(checkpoint.kind)),)
+        settings |= {"cfg": about.cfg} if about.cfg is not None else {}
+        settings |= {"prior": about.prior} if about.prior is not None else {}
     return settings
-
-
-def _lora_of(preset: Preset, files: Sequence[LoraFile]) -> LoraFile | None:
-    """The LoRA that says it is for this preset, else one whose name fits."""
-    said = [file for file in files if preset.id in file.about.presets]
-    named = [file for file in files if preset.fits_lora(file.name)]
-    return next(iter(said + named), None)
 
 
 def noise_schedule(checkpoint: Checkpoint) -> NoiseSchedule:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -23,6 +22,8 @@ from lib_ranni.lora.deltas import bias_of, change
 from lib_ranni.lora.layout import Target, underscored
 from lib_ranni.lora.spelling import spell
 from lib_ranni.panel.types import Lora
+from lib_ranni.sampling.advertised import Advertised
+from lib_ranni.sampling.advertised import advertised as read_advertised
 from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.training.export import unet_name
 
@@ -31,15 +32,6 @@ FOLDER = "loras"
 
 Not among a checkpoint's own files: the WebUI takes every file there for a checkpoint.
 """
-
-
-class Advertised(msgspec.Struct, frozen=True):
-    """What a LoRA says about itself under `ranni` in its metadata: whose it is, for what, and how."""
-
-    base: str = ""
-    presets: tuple[str, ...] = ()
-    cfg: float | None = None
-    prior: str | None = None
 
 
 class LoraFile(NamedTuple):
@@ -71,8 +63,8 @@ def advertised(path: Path) -> Advertised:
     """What a file says about itself; nothing if it is none of ours."""
     try:
         with safe_open(str(path), "pt") as file:
-            return msgspec.json.decode((file.metadata() or {}).get("ranni", "{}"), type=Advertised)
-    except (SafetensorError, OSError, msgspec.MsgspecError):
+            return read_advertised(file.metadata() or {})
+    except (SafetensorError, OSError):
         return Advertised()
 
 

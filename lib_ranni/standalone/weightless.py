@@ -13,6 +13,7 @@ from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.panel.timing import acting
 from lib_ranni.panel.types import Panel
+from lib_ranni.standalone.autoencoding import latents_of
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.few_step import noise_schedule
 from lib_ranni.standalone.labels import label_columns
@@ -31,18 +32,12 @@ def leaning_start(
     grid = (noise.shape[-2], noise.shape[-1])
     seen = [acting(panel, request.start, request.end) for panel in request.panels]
     try:
-        known = [known_part(elements, lambda drawn: _encoded(checkpoint, drawn), grid) for elements in seen]
+        known = [
+            known_part(elements, lambda drawn: latents_of(checkpoint.vae, drawn), grid) for elements in seen
+        ]
         return leaning(noise, known, request.layout_noise, start), ()
     except GuidanceError as error:
         return noise, (f"layout noise does not act: {error}",)
-
-
-def _encoded(checkpoint: Checkpoint, pictures: Tensor) -> Tensor:
-    """(B, 3, H, W) in -1..1 to scaled latents, without the noise that an autoencoder of this kind adds."""
-    vae = checkpoint.vae
-    like = next(vae.parameters())
-    latents: Tensor = vae.encode(pictures.to(like)).latent_dist.mean * vae.config.scaling_factor
-    return latents
 
 
 def biased_session(

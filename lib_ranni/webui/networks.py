@@ -20,6 +20,8 @@ from modules import extra_networks, shared
 from lib_ranni.errors import MissingError
 from lib_ranni.panel.problems import shown
 from lib_ranni.panel.types import Element, Lora
+from lib_ranni.sampling.advertised import Advertised
+from lib_ranni.sampling.advertised import advertised as read_advertised
 from lib_ranni.webui import loaded_blocks, lora_check, settings
 
 _LOG = logging.getLogger("ranni")
@@ -99,6 +101,13 @@ def activated(p: Any, data: Mapping[str, Sequence[Any]]) -> None:
         lora_check.look(p, host, list(host.loaded_networks), [tag.positional[0] for tag in tags])
     for problem in loaded_blocks.filter_loaded(host, shared.sd_model, tags):
         lora_check.tell(p, problem)
+
+
+def advertised() -> dict[str, Advertised]:
+    """What the files of all that the host has say of themselves, by name."""
+    host = _host()
+    found = {} if host is None else host.available_networks
+    return {name: read_advertised(getattr(found[name], "metadata", None) or {}) for name in sorted(found)}
 
 
 class ElementNetworks:

@@ -16,11 +16,16 @@ from lib_ranni.service.request import Request, read, read_arguments, to_json
 from lib_ranni.webui import (
     api,
     edm_models,
+    few_step_options,
+    latent_prior,
     lora_check,
     memory,
     networks,
     noise_schedule,
     passes,
+    presetting,
+    prior_estimation,
+    samplers,
     settings,
     tab,
     xyz,
@@ -63,6 +68,7 @@ class RanniScript(scripts.Script):
 
     def process(self, p: Any, *args: Any) -> None:
         """Read the request; an API caller whose request is wrong gets 422, the tab a warning."""
+        _attempt("the sampler's settings are left as they are", lambda: presetting.prepare(p))
         setattr(p, jobs.ATTRIBUTE, None)
         for key in (TITLE, jobs.PROBLEM, memory.INFOTEXT, lora_check.PROBLEM):
             p.extra_generation_params.pop(key, None)
@@ -97,10 +103,8 @@ class RanniScript(scripts.Script):
 
     def after_extra_networks_activate(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The LoRAs of the prompts are loaded, whether a panel is followed or not."""
-        try:
-            networks.activated(p, kwargs.get("extra_network_data") or {})
-        except Exception as error:
-            errors.report(f"Ranni: the LoRAs of the prompt are left as they are: {error}", exc_info=error)
+        data = kwargs.get("extra_network_data") or {}
+        _attempt("the LoRAs of the prompt are left as they are", lambda: networks.activated(p, data))
 
     def process_batch(self, p: Any, *args: Any, **kwargs: Any) -> None:
         """The panel's base and negative join the prompts that are encoded next."""
@@ -113,6 +117,9 @@ class RanniScript(scripts.Script):
         for text in edm_models.advice(p):
             jobs.Job(p, Request()).warn(text)
             p.extra_generation_params[jobs.PROBLEM] = text
+        if "x" in kwargs and "noise" in kwargs:
+            start = lambda: latent_prior.begin_pass(p, kwargs["x"], kwargs["noise"])  # noqa: E731
+            _attempt("the picture starts without a latent prior", start)
         job = jobs.of(p)
         if job is None:
             return
@@ -130,12 +137,24 @@ class RanniScript(scripts.Script):
         if job is not None and job.memory is not None:
             job.memory.end_batch(kwargs["images"])
 
+    def post_sample(self, p: Any, ps: Any, *args: Any) -> None:
+        """Finished latents: statistics are made of them where the user asked for that."""
+        _attempt("these latents are not counted", lambda: prior_estimation.take(ps.samples))
+
 
 def _is_idle(p: Any, args: tuple[Any, ...]) -> bool:
     try:
         return xyz.applied(p, read_arguments(args).request).is_idle
     except RanniError:
         return True  # told when the job begins
+
+
+def _attempt(otherwise: str, action: Callable[[], None]) -> None:
+    """Do something that no picture may be lost for."""
+    try:
+        action()
+    except Exception as error:
+        errors.report(f"Ranni: {otherwise}: {error}", exc_info=True)
 
 
 def _expanded(p: Any, job: jobs.Job) -> Request:
@@ -234,6 +253,8 @@ def register() -> None:
     """Called by `scripts/ranni.py` at every load of the scripts; the host has dropped older callbacks."""
     # Before the first load the grid's script is there already, and with --nowebui `on_before_ui` is too late.
     xyz.add_axes()
+    # The dropdowns are filled before `on_before_ui`'s turn comes with --nowebui, too.
+    samplers.register()
     script_callbacks.on_before_ui(_register_all, name="start")
 
 
@@ -248,5 +269,9 @@ def _register_all() -> None:
     script_callbacks.on_cfg_denoised(_on_cfg_denoised, name="guidance")
     script_callbacks.on_infotext_pasted(_on_infotext_pasted, name="infotext")
     script_callbacks.on_ui_settings(lambda: settings.add_options(list_models), name="settings")
+    script_callbacks.on_ui_settings(
+        lambda: few_step_options.add_options(latent_prior.names), name="few steps"
+    )
+    script_callbacks.on_script_unloaded(samplers.unregister, name="samplers")
     script_callbacks.on_app_started(api.mount, name="api")
     edm_models.register()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import gradio as gr
+import msgspec
 from modules import shared
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ from lib_ranni.guidance.memory_store import MOST_BYTES
 from lib_ranni.planner.llm.manner import Style
 from lib_ranni.planner.llm.servers import PRESETS
 from lib_ranni.service.host import Connection
+
+_Options = TypeVar("_Options", bound=Struct)
 
 _SECTION = ("ranni", "Ranni")
 _PLANNER_SECTION = ("ranni_planner", "Ranni: language models")
@@ -134,17 +137,22 @@ def _add_planning_options(refresh: Callable[[], None]) -> None:
 
 
 def planning() -> PlanningOptions:
-    """What is set about language models; where a value is of a wrong kind, the usual one."""
-    usual = PlanningOptions()
+    """What is set about language models."""
+    return chosen(PlanningOptions)
+
+
+def chosen(kind: Callable[[], _Options]) -> _Options:
+    """What is set, by the names of a record after `ranni_`; in place of a wrong kind of value, the usual."""
+    usual = kind()
     values = {}
-    for name in PlanningOptions.__struct_fields__:
+    for name in usual.__struct_fields__:
         default = getattr(usual, name)
         value = _value(f"ranni_{name}", default)
         if type(default) in (int, float) and type(value) in (int, float) and value == type(default)(value):
             # The host's sliders and its API make 2 and 2.0 the same.
             value = type(default)(value)
         values[name] = value if type(value) is type(default) else default
-    return PlanningOptions(**values)
+    return msgspec.structs.replace(usual, **values)
 
 
 def require_free() -> None:

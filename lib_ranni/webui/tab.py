@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import msgspec
+from modules import shared
 from modules.ui_components import InputAccordion
 
 from lib_ranni.panel.problems import Problem
@@ -20,11 +21,12 @@ from lib_ranni.panel.reading import read as read_panel
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json as panel_to_json
 from lib_ranni.planner.planners import NAMES
-from lib_ranni.service import connection, lora_check
+from lib_ranni.service import connection, lora_check, prior_part
 from lib_ranni.service.request import Planning, Request, to_json
 from lib_ranni.service.request import read as read_request
 from lib_ranni.webui import controls
 from lib_ranni.webui.host import WebUI
+from lib_ranni.webui.prior_estimation import PriorSource
 
 KEY = "Ranni"
 """The name under which an infotext holds the request."""
@@ -53,6 +55,9 @@ def build(script: Any, is_img2img: bool) -> Made:
             *controls.memory(identify),
         ]
         connection.build(WebUI(), identify)
+        if not is_img2img:
+            queued = not getattr(shared.cmd_opts, "no_gradio_queue", False)
+            prior_part.build(PriorSource(), identify, streams=queued)
         lora_check.build(WebUI(), identify)
         with gr.Accordion("Panel as JSON", open=False, elem_id=identify("json")):
             panel = gr.Textbox(

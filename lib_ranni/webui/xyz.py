@@ -22,6 +22,7 @@ from lib_ranni.service.request import (
     Request,
 )
 from lib_ranni.webui import conditioners, folders, prompt_axes
+from lib_ranni.webui.few_step_axes import AXES, OptionAxis
 from lib_ranni.webui.planning import PLANNERS
 
 ATTRIBUTE = "_ranni_axes"
@@ -153,14 +154,14 @@ def _apply(axis: _Axis) -> Callable[[Any, Any, Any], None]:
     return apply
 
 
-def _confirm(axis: _Axis) -> Callable[[Any, list[Any]], None]:
+def _confirm(axis: _Axis | OptionAxis) -> Callable[[Any, list[Any]], None]:
     def confirm(_: Any, values: list[Any]) -> None:
         known = axis.choices() if axis.choices is not None else None
         for value in values:
             if known is not None and value not in known:
                 listed = ", ".join(known) or "none"
                 raise RuntimeError(f"{_PREFIX}{axis.name}: {shown(value)} is none of {listed}")
-            if known is None and axis.type is not str and not axis.low <= value <= axis.high:
+            if isinstance(value, (int, float)) and known is None and not axis.low <= value <= axis.high:
                 raise RuntimeError(
                     f"{_PREFIX}{axis.name}: {value} is not in {axis.low:.16g}..{axis.high:.16g}"
                 )
@@ -174,11 +175,13 @@ def add_axes() -> None:
     if grid is None:
         return
     known = {option.label for option in grid.axis_options}
-    for axis in _AXES:
+    axes: list[tuple[_Axis | OptionAxis, Any]] = [(axis, _apply(axis)) for axis in _AXES]
+    axes += [(axis, axis.apply) for axis in AXES]
+    for axis, apply in axes:
         label = f"{_PREFIX}{axis.name}"
         if label not in known:
             grid.axis_options.append(
-                grid.AxisOption(label, axis.type, _apply(axis), confirm=_confirm(axis), choices=axis.choices)
+                grid.AxisOption(label, axis.type, apply, confirm=_confirm(axis), choices=axis.choices)
             )
     for option in (prompt_axes.prompt_set_option(grid), prompt_axes.blocks_option(grid)):
         if option.label not in known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from torch import Tensor
 
 from lib_ranni.errors import InputError, ModelError, RanniError
 from lib_ranni.lora.layout import PLANS, unet_places
+from lib_ranni.service.latent_statistics import picture_prior, pictures_in
 from lib_ranni.standalone import sdxs_configs
+from lib_ranni.standalone.autoencoding import latents_of
 from lib_ranni.standalone.checkpoint import load_checkpoint
-from lib_ranni.standalone.latent_statistics import picture_prior, pictures_in
 from lib_ranni.standalone.sdxs_configs import UNet
 from lib_ranni.standalone.sdxs_conversion import convert_sdxs
 from tests.standalone.compact import make_pipeline, save_pipeline
@@ -269,7 +271,7 @@ def test_its_latents_have_statistics(folders: Callable[[str], Path], tmp_path: P
     for name, color in (("a", (255, 0, 0)), ("b", (0, 80, 255))):
         Image.new("RGB", (64, 64), color).save(tmp_path / f"{name}.png")
     checkpoint = load_checkpoint(folders("dreamshaper"), "cpu")
-    prior = picture_prior(checkpoint, pictures_in(tmp_path), 64)
+    prior = picture_prior(partial(latents_of, checkpoint.vae), pictures_in(tmp_path), 64)
     assert prior.mean.shape[0] == 4
     assert bool(prior.mean.isfinite().all())
 

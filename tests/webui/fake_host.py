@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tests.webui import fake_samplers
+
 WIDTH = 16
 """Width of the texts that the small denoisers of tests/guidance read."""
 
@@ -271,6 +273,7 @@ class Host:
             skip=False,
             commands=commands,
             emphasis="Original",
+            img2img_extra_noise=0.0,
             sgm_noise_multiplier=False,
             sd_vae_encode_method="Full",
         )
@@ -327,6 +330,7 @@ class Host:
             "devices": module("devices", autocast=nullcontext, device=torch.device("cpu")),
             "errors": module("errors", report=lambda text, exc_info=None: self.reported.append(text)),
             "extra_networks": module("extra_networks", parse_prompt=parse_prompt),
+            "call_queue": module("call_queue", queue_lock=nullcontext()),
             "paths_internal": module(
                 "paths_internal", data_path=str(self._data), models_path=str(self._data / "models")
             ),
@@ -344,11 +348,13 @@ class Host:
                 images_tensor_to_samples=images_tensor_to_samples,
             ),
             "sd_models": module(
-                "sd_models", checkpoint_aliases={}, select_checkpoint=lambda: self.checkpoint
+                "sd_models",
+                checkpoint_aliases={},
+                select_checkpoint=lambda: self.checkpoint,
+                model_data=SimpleNamespace(sd_model=None),
             ),
             "ui_common": module("ui_common", create_refresh_button=object),
             "sd_hijack": module("sd_hijack", model_hijack=SimpleNamespace(get_prompt_lengths=prompt_lengths)),
-            "sd_models": module("sd_models", model_data=SimpleNamespace(sd_model=None)),
             "sd_unet": module("sd_unet", current_unet=None),
             **{f"sd_vae_{kind}": module(f"sd_vae_{kind}", **names) for kind, names in _small_vaes().items()},
             "hypernetworks": module("hypernetworks", hypernetwork=hypernetwork),
@@ -361,8 +367,12 @@ class Host:
                 scripts_txt2img=SimpleNamespace(alwayson_scripts=[]),
             ),
             "script_callbacks": module(
-                "script_callbacks", **{f"on_{name}": register(name) for name in events}
+                "script_callbacks",
+                ExtraNoiseParams=SimpleNamespace,
+                **{f"on_{name}": register(name) for name in events},
             ),
+            "sd_vae": module("sd_vae", get_loaded_vae_hash=lambda: None),
+            **fake_samplers.make(),
             "ui_components": module("ui_components", FormRow=object, InputAccordion=object),
         }
         package = module("")

@@ -19,6 +19,7 @@ POSITIONS = {
     "_slider": (1,),
     "OptionInfo": (1,),
     "_Planning": (0, -1),
+    "_Option": (0, -1),
 }
 """Which arguments of a call are shown."""
 
@@ -39,9 +40,10 @@ def texts() -> set[str]:
     from lib_ranni.service.request import MODES, OVERLAPS, OWN_CONDITIONER
 
     found: set[str] = {*MODES, *OVERLAPS, OWN, OWN_CONDITIONER, "This panel is not used until it is mended:"}
-    found |= {"Ranni: language models"}
-    parts = ("connection", "keeping", "lora_check")
-    for name in ("webui/tab", "webui/controls", "webui/settings", *(f"service/{part}" for part in parts)):
+    found |= {"Ranni: language models", "Ranni: few steps"}
+    ours = ("tab", "controls", "settings", "few_step_options")
+    shared = ("connection", "keeping", "lora_check", "prior_part")
+    for name in (*(f"webui/{part}" for part in ours), *(f"service/{part}" for part in shared)):
         source = (ROOT / "lib_ranni" / f"{name}.py").read_text("utf-8")
         found |= set(_texts(ast.parse(source)))
     return found

@@ -51,6 +51,9 @@ class Drawing:
         self.negatives = ["fog"] * images
         self.p = SimpleNamespace(
             sampler=Sampler(host),
+            sampler_name="Euler",
+            scheduler="Automatic",
+            cfg_scale=SCALE,
             steps=STEPS,
             firstpass_steps=STEPS,
             width=72,

@@ -41,6 +41,10 @@ def processed(*args: Any, **fields: Any) -> Any:
         comments=comments,
         comment=comments.append,
         is_api=False,
+        sampler_name="Euler",
+        scheduler="Automatic",
+        steps=20,
+        cfg_scale=7.0,
         init=lambda *_: "init",
     )
     p.__dict__.update(fields)
@@ -153,7 +157,7 @@ def test_cells_of_a_grid_change_the_request(host: Host, tmp_path: Path) -> None:
     xyz.add_axes()
     xyz.add_axes()
     axes = {option.label: option for option in options}
-    assert len(axes) == len(options) == 22
+    assert len(axes) == len(options) == 27
     values = {"Mode": "latent", "Base ratio": 0.5, "Element weight": 0.5, "Kept panel": "two cups"}
     values |= {"Control scale": 0.5, "Control start": 900.0, "Control stop": 0.0, "Postfix": "4k"}
     values |= {"Local mask": "False", "Conditioner": "from the checkpoint"}

@@ -22,6 +22,7 @@ _DEFAULTS: dict[str, Any] = {
     "skip_early_cond": 0.0,
     "s_min_uncond_all": False,
     "live_previews_enable": False,
+    "sgm_noise_multiplier": False,
 }
 
 

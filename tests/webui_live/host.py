@@ -148,7 +148,7 @@ class Host:
             "sampler_name": "Euler",
             **fields,
         }
-        scripts = {name: {"args": [False]} for name in self._lively}
+        scripts = self._quiet()
         scripts |= body.pop("alwayson_scripts", {})
         if request is not None:
             args = request if isinstance(request, list) else [request]
@@ -173,6 +173,18 @@ class Host:
     def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:
         """Like `generation`, and it must succeed."""
         answer = self.generation(kind, request, recorder, **fields)
+        return self._drawn(answer)
+
+    def redraw(self, infotext: str, kind: str = "txt2img", **fields: Any) -> Drawn:
+        """What the host makes of an infotext alone, and must make."""
+        body = {"infotext": infotext, "alwayson_scripts": self._quiet(), **fields}
+        return self._drawn(self.post(f"/sdapi/v1/{kind}", body))
+
+    def _quiet(self) -> dict[str, Any]:
+        return {name: {"args": [False]} for name in self._lively}
+
+    @staticmethod
+    def _drawn(answer: httpx.Response) -> Drawn:
         assert answer.status_code == 200, answer.text[:500]
         body = answer.json()
         images = [Image.open(io.BytesIO(base64.b64decode(image))) for image in body["images"]]

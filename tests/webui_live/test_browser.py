@@ -158,7 +158,7 @@ def test_reload_ui_leaves_one_of_each(page: Any, host: Host) -> None:
     assert host.get("/sdapi/v1/scripts").json() == before
     axes = next(s for s in host.get("/sdapi/v1/script-info").json() if s["name"] == "x/y/z plot")["args"][0]
     ours = [label for label in axes["choices"] if "Ranni" in label]
-    assert len(ours) == len(set(ours)) == 22
+    assert len(ours) == len(set(ours)) == 27
     first, second = (host.draw(request={"panel": panel()}) for _ in range(2))
     assert (first.pixels == second.pixels).all()
     assert first.infotexts[0].count("Ranni: ") == 1

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib_ranni.standalone.arguments import bounded_int
 from lib_ranni.standalone.console import progress_bar, say, show, show_json
+
+if TYPE_CHECKING:
+    pass
 
 SUMMARY = "estimate a latent prior for few-step sampling from a folder of pictures"
 
@@ -29,15 +34,17 @@ def run(args: Namespace) -> int:
     """Encode, count, save."""
     from lib_ranni.sampling.prior_files import save_prior
     from lib_ranni.sampling.priors import FEW
+    from lib_ranni.service.latent_statistics import picture_prior, pictures_in
+    from lib_ranni.standalone.autoencoding import latents_of
     from lib_ranni.standalone.checkpoint import load_checkpoint
-    from lib_ranni.standalone.latent_statistics import picture_prior, pictures_in
 
     pictures = pictures_in(args.pictures)[: args.limit]
     checkpoint = load_checkpoint(args.model, args.device)
     side = (args.side or checkpoint.defaults.size) // 8 * 8
     grid = (args.grid, args.grid) if args.grid else None
+    encode = partial(latents_of, checkpoint.vae)
     with progress_bar("encoding") as advance:
-        prior = picture_prior(checkpoint, pictures, side, grid, advance)
+        prior = picture_prior(encode, pictures, side, grid, advance)
     short = save_prior(prior, args.out)
     if prior.count < FEW:
         say(f"note: {prior.count} pictures are few; {FEW} or more make a prior of no single picture")

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from lib_ranni.errors import ModelError
+from lib_ranni.sampling.advertised import Advertised
 from lib_ranni.standalone.checkpoint import Checkpoint
-from lib_ranni.standalone.loras import FOLDER, Advertised
+from lib_ranni.standalone.loras import FOLDER
 from lib_ranni.standalone.training import checkpointing
 from lib_ranni.standalone.training.low_rank import kohya_tensors
 

@@ -16,7 +16,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import gradio as gr
-from modules import processing, script_callbacks, scripts, shared
+from modules import errors, processing, script_callbacks, scripts, shared
 
 _WATCHED = ("modules", "ldm", "sgm", "k_diffusion", "scripts")
 
@@ -24,8 +24,8 @@ _before: dict[str, Any] = {}
 
 
 class Recorder(scripts.Script):
-    """Takes one argument: {"latents": true, "pixels": true, "residuals": true, "fail_at": 3,
-    "fail_in_attention": 3, "interrupt_at": 3}, each key optional."""
+    """Takes one argument: {"latents": true, "pixels": true, "residuals": true, "comments": true,
+    "fail_at": 3, "fail_in_attention": 3, "interrupt_at": 3}, each key optional."""
 
     def title(self) -> str:
         return "Ranni recorder"
@@ -74,7 +74,9 @@ class Recorder(scripts.Script):
         with closing(inner):
             image.image = processing.process_images(inner).images[0]
 
-    def post_sample(self, p: Any, ps: Any, *_: Any) -> None:
+    def post_sample(self, p: Any, ps: Any, asked: Any = None, *_: Any) -> None:
+        if isinstance(asked, dict) and asked.get("comments"):
+            p.extra_generation_params["Comments"] = " | ".join(p.comments)
         if getattr(p, "_recorded", None) is None:
             return
         # After a hires pass these are pictures already, (3, H, W) each.
@@ -187,6 +189,13 @@ def _register(_: Any, app: Any) -> None:
         _before.clear()
         _before.update(_state())
         return len(_before)
+
+    @app.get("/ranni-recorder/faults")
+    def faults() -> list[str]:
+        """What was reported since this was asked last, of the host's last five."""
+        found = [record["exception"] for record in errors.exception_records]
+        errors.exception_records.clear()
+        return found
 
     @app.get("/ranni-recorder/changes")
     def changes() -> list[str]:
