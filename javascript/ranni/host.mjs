@@ -8,7 +8,7 @@ import { loadTexts } from "./strings.mjs";
 
 const TABS = ["txt2img", "img2img", "app"];
 /** The settings whose controls follow a file that is opened. */
-const SETTINGS = ["mode", "overlap", "base_ratio", "feather", "start", "end", "layout_noise", "attention_bias"];
+const SETTINGS = "mode overlap base_ratio feather start end layout_noise attention_bias".split(" ");
 /** How often the tab is looked at: values that its server sets fire no event. */
 const LOOK_MS = 300;
 

@@ -18,20 +18,21 @@ _CHUNK = 77
 
 
 class Binding:
-    """Binds words of a batch's prompts for the model that is loaded when it is made."""
+    """Binds words of a batch's prompts to the elements of its pictures, for the model that is loaded now."""
 
-    def __init__(self, prompts: Sequence[str], span: Span, strength: float) -> None:
+    def __init__(
+        self, prompts: Sequence[str], pictures: Sequence[Sequence[Element]], span: Span, strength: float
+    ) -> None:
         self.bias = AttentionBias(strength, NoiseSchedule(shared.sd_model.alphas_cumprod).sigma)
-        self._schedules = [_schedule(first_part(prompt), span) for prompt in prompts]
-        self._named: dict[tuple[int, str], Named] = {}
+        self._named = [
+            [(end, _named(words, elements)) for end, words in _schedule(first_part(prompt), span)]
+            for prompt, elements in zip(prompts, pictures, strict=True)
+        ]
 
-    def named(self, image: int, step: int, elements: Sequence[Element]) -> Named:
+    def named(self, image: int, step: int) -> Named:
         """For each element of a picture the columns that name it in the base text of a model call."""
-        entries = self._schedules[image]
-        words = next((text for end, text in entries if step <= end), entries[0][1])
-        if (image, words) not in self._named:
-            self._named[image, words] = tuple(columns(words, split(element)[0]) for element in elements)
-        return self._named[image, words]
+        entries = self._named[image]
+        return next((named for end, named in entries if step <= end), entries[0][1])
 
 
 def first_part(prompt: str) -> str:
@@ -48,6 +49,10 @@ def columns(prompt: str, label: str) -> frozenset[int]:
     return frozenset(
         _CHUNK * n + column for n, chunk in enumerate(chunks) for column in bind(chunk, variants)
     )
+
+
+def _named(words: str, elements: Sequence[Element]) -> Named:
+    return tuple(columns(words, split(element)[0]) for element in elements)
 
 
 def _schedule(prompt: str, span: Span) -> list[tuple[int, str]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lib_ranni.errors import GuidanceError, RanniError
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.timing import acting
-from lib_ranni.panel.types import Box, Panel
+from lib_ranni.panel.types import Box, Element, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.service.request import Request
 from lib_ranni.webui import layout_start, networks
@@ -98,7 +98,7 @@ class Job:
         def encode() -> BatchTexts:
             own = networks.ElementNetworks()
             texts = BatchTexts(encode_pictures(panels, negatives, span_of(p), own), mixing, own)
-            texts.binding = self._binding(p.hr_prompts if second else p.prompts)
+            texts.binding = self._binding(p.hr_prompts if second else p.prompts, panels)
             return texts
 
         Pass(guidance.mode, encode, self.failed).guard(p.sampler)
@@ -114,14 +114,15 @@ class Job:
         except Exception as error:
             self._inert("layout noise", error)
 
-    def _binding(self, prompts: Sequence[str]) -> Binding | None:
+    def _binding(self, prompts: Sequence[str], panels: Sequence[tuple[Element, ...]]) -> Binding | None:
         strength = self.request.guidance.attention_bias
         if not strength:
             return None
         try:
             if self.request.guidance.mode != "attention":
                 raise GuidanceError("it is for attention mode only")
-            return Binding([*prompts, *[""] * self._p.batch_size], span_of(self._p), strength)
+            prompts = [*prompts, *[""] * len(panels)][: len(panels)]
+            return Binding(prompts, panels, span_of(self._p), strength)
         except Exception as error:
             self._inert("the attention bias", error)
             return None
