@@ -71,8 +71,15 @@ class GuidanceSession(UNetHooks):
 
     def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super()._begin_call(module, args, kwargs)
-        if self._bias is not None and self._rows is not None:
+        if self._bias is None or self._rows is None:
+            return
+        try:
             self._push = self._bias.push(timestep_of(args, kwargs))
+        except Exception as error:
+            if self._on_error is None:
+                raise
+            self._rows = None
+            self._on_error(error)
 
     def _attend(
         self,

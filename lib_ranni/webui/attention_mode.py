@@ -59,7 +59,7 @@ class AttentionMode:
             rows.append(Row(len(panels), text, role.negative))
             panels.append(self._texts.panel(role.image, text, text))
             if binding is not None:
-                named.append(binding.named(role.image, self._texts.step, panels[-1].elements))
+                named.append(binding.named(role.image, self._texts.step))
         self._session.panels, self._session.named = panels, named
         self._session.assign(rows, self._progress, (x.shape[-2], x.shape[-1]))
 

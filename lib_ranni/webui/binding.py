@@ -15,16 +15,21 @@ from lib_ranni.webui.networks import split
 
 
 class Binding:
-    """Binds words of a batch's prompts for the model that is loaded when it is made."""
+    """Binds words of a batch's prompts to the elements of its pictures, for the model that is loaded now."""
 
-    def __init__(self, prompts: Sequence[str], span: Span, strength: float) -> None:
+    def __init__(
+        self, prompts: Sequence[str], pictures: Sequence[Sequence[Element]], span: Span, strength: float
+    ) -> None:
         self.bias = AttentionBias(strength, NoiseSchedule(shared.sd_model.alphas_cumprod).sigma)
-        self._schedules = [schedule(first_part(prompt), span) for prompt in prompts]
-        self._named: dict[tuple[int, str], Named] = {}
+        self._named = [
+            schedule(first_part(prompt), span).map(lambda words, own=elements: _named(words, own))
+            for prompt, elements in zip(prompts, pictures, strict=True)
+        ]
 
-    def named(self, image: int, step: int, elements: Sequence[Element]) -> Named:
+    def named(self, image: int, step: int) -> Named:
         """For each element of a picture the columns that name it in the base text of a model call."""
-        words = self._schedules[image].at(step)
-        if (image, words) not in self._named:
-            self._named[image, words] = tuple(columns(words, split(element)[0]) for element in elements)
-        return self._named[image, words]
+        return self._named[image].at(step)
+
+
+def _named(words: str, elements: Sequence[Element]) -> Named:
+    return tuple(columns(words, split(element)[0]) for element in elements)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -14,6 +14,7 @@ CHUNK = 77
 """Columns of a text are a multiple of this."""
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Timeline(Generic[T]):
@@ -26,6 +27,10 @@ class Timeline(Generic[T]):
     def entries(self) -> tuple[T, ...]:
         """All that it goes through."""
         return tuple(entry for _, entry in self._entries)
+
+    def map(self, change: Callable[[T], U]) -> Timeline[U]:
+        """The same with other entries."""
+        return Timeline([(end, change(entry)) for end, entry in self._entries])
 
     def at(self, step: int) -> T:
         """What holds at a model call; past all ends the first one, which is what the host takes."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from lib_ranni.errors import GuidanceError, RanniError
 from lib_ranni.guidance.weights import Mixing
 from lib_ranni.panel.timing import acting
-from lib_ranni.panel.types import Box, Panel
+from lib_ranni.panel.types import Box, Element, Panel
 from lib_ranni.panel.window import through_window
 from lib_ranni.service.request import Request
 from lib_ranni.webui import controlling, layout_start, networks
@@ -146,7 +146,7 @@ class Job:
             pictures = encode_pictures(heard, negatives, span_of(p), own)
             own.look(p, [lora.name for picture in pictures for loras in picture.loras for lora in loras])
             texts = BatchTexts(pictures, mixing, own)
-            texts.binding = self._binding(prompts)
+            texts.binding = self._binding(prompts, panels)
             return texts
 
         pictures = controlling.wanted(guidance, seen, panels, prompts, negatives)
@@ -177,14 +177,14 @@ class Job:
         except Exception as error:
             self._inert("layout noise", error)
 
-    def _binding(self, prompts: Sequence[str]) -> Binding | None:
+    def _binding(self, prompts: Sequence[str], panels: Sequence[tuple[Element, ...]]) -> Binding | None:
         strength = self.request.guidance.attention_bias
         if not strength:
             return None
         try:
             if self.request.guidance.mode != "attention":
                 raise GuidanceError("it is for attention mode only")
-            return Binding(prompts, span_of(self._p), strength)
+            return Binding(prompts, panels, span_of(self._p), strength)
         except Exception as error:
             self._inert("the attention bias", error)
             return None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Keys, attend
 from lib_ranni.guidance.attention_bias import AttentionBias, biased_attention, leaning_columns
 from lib_ranni.guidance.guides import PlainGuide
@@ -149,5 +150,12 @@ def test_a_call_without_a_timestep_is_an_error(ldm_unet, panel, element, text) -
     rows = PlainGuide([texts], 1.0).rows(0, SIZE)
     with GuidanceSession(ldm_unet, [texts], bias=bias(), named=[(frozenset({2}),)]) as session:
         session.assign(rows, 0.0)
-        with pytest.raises(Exception, match="without a timestep"):
+        with pytest.raises(GuidanceError, match="without a timestep"):
             ldm_unet(latents(1), context=rows[0].text.context[None])
+    told: list[Exception] = []
+    plain = ldm_unet(latents(1), context=rows[0].text.context[None])
+    own = {"bias": bias(), "named": [(frozenset({2}),)], "on_error": told.append}
+    with GuidanceSession(ldm_unet, [texts], **own) as session:
+        session.assign(rows, 0.0)
+        assert torch.equal(ldm_unet(latents(1), context=rows[0].text.context[None]), plain)
+    assert len(told) == 1

@@ -116,9 +116,17 @@ def test_columns_are_counted_as_the_host_lays_them_out(host: Host) -> None:
 
     assert columns("the red table and a table", "a table") == {3, 6}
     assert columns("word " * 80 + "tables", "table") == {77 + 1 + 5}
-    binding = Binding(["a lamp|a table AND a lamp"], Span(10, None, 64, 64), 0.5)
-    assert binding.named(0, 0, PANEL.elements) == (frozenset(), frozenset({2}))
-    assert binding.named(0, 9, PANEL.elements) == (frozenset({2}), frozenset())
+    binding = Binding(["a lamp|a table AND a lamp"], [PANEL.elements], Span(10, None, 64, 64), 0.5)
+    assert binding.named(0, 0) == (frozenset(), frozenset({2}))
+    assert binding.named(0, 9) == (frozenset({2}), frozenset())
+
+
+def test_a_tokenizer_that_fails_costs_the_bias_alone(host: Host) -> None:
+    host.shared.sd_model.cond_stage_model = None
+    drawing = Drawing(host, wanted(attention_bias=0.7))
+    assert torch.equal(drawing.run()[0], Drawing(host, wanted()).run()[0])
+    assert "the attention bias does not act" in drawing.comments[0]
+    assert "bias" in drawing.p.extra_generation_params["Ranni problem"]
 
 
 def test_in_latent_mode_the_bias_is_left_out(host: Host) -> None:
