@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from modules import shared
 
@@ -22,7 +23,7 @@ class Binding:
     ) -> None:
         self.bias = AttentionBias(strength, NoiseSchedule(shared.sd_model.alphas_cumprod).sigma)
         self._named = [
-            schedule(first_part(prompt), span).map(lambda words, own=elements: _named(words, own))
+            schedule(first_part(prompt), span).map(partial(_named, elements))
             for prompt, elements in zip(prompts, pictures, strict=True)
         ]
 
@@ -31,5 +32,5 @@ class Binding:
         return self._named[image].at(step)
 
 
-def _named(words: str, elements: Sequence[Element]) -> Named:
+def _named(elements: Sequence[Element], words: str) -> Named:
     return tuple(columns(words, split(element)[0]) for element in elements)

@@ -139,13 +139,6 @@ def prompt_lengths(text: str) -> tuple[int, int]:
     return count, 75 * max(1, -(-count // 75))
 
 
-def images_tensor_to_samples(images: Tensor, approximation: int | None, model: Any) -> Tensor:
-    """Pictures in 0..1 to latents, around which it draws random numbers."""
-    small = torch.nn.functional.avg_pool2d(images * 2 - 1, 8)
-    latents = torch.cat([small, small.mean(1, keepdim=True)], 1)
-    return latents + 1e-3 * torch.randn(latents.shape)
-
-
 class Part(NamedTuple):
     """One part of a prompt with AND."""
 
@@ -341,11 +334,6 @@ class Host:
                 get_learned_conditioning_prompt_schedules=get_learned_conditioning_prompt_schedules,
                 get_multicond_prompt_list=get_multicond_prompt_list,
                 parse_prompt_attention=parse_prompt_attention,
-            ),
-            "sd_samplers_common": module(
-                "sd_samplers_common",
-                approximation_indexes={"Full": 0},
-                images_tensor_to_samples=images_tensor_to_samples,
             ),
             "sd_models": module(
                 "sd_models",

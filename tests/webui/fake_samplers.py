@@ -150,6 +150,13 @@ def _module(name: str, **members: Any) -> ModuleType:
     return made
 
 
+def images_tensor_to_samples(images: Tensor, approximation: int | None = None, model: Any = None) -> Tensor:
+    """Pictures in 0..1 to latents, around which it draws random numbers."""
+    small = torch.nn.functional.avg_pool2d(images * 2 - 1, 8)
+    latents = torch.cat([small, small.mean(1, keepdim=True)], 1)
+    return latents + 1e-3 * torch.randn(latents.shape)
+
+
 def make() -> dict[str, ModuleType]:
     """The modules by name."""
 
@@ -168,7 +175,10 @@ def make() -> dict[str, ModuleType]:
     return {
         "sd_samplers": found,
         "sd_samplers_common": _module(
-            "sd_samplers_common", SamplerData=SamplerData, images_tensor_to_samples=lambda image: image
+            "sd_samplers_common",
+            SamplerData=SamplerData,
+            approximation_indexes={"Full": 0},
+            images_tensor_to_samples=images_tensor_to_samples,
         ),
         "sd_samplers_kdiffusion": _module(
             "sd_samplers_kdiffusion", CFGDenoiserKDiffusion=Guidance, KDiffusionSampler=KDiffusionSampler

@@ -225,6 +225,7 @@ def test_the_host_finds_files_and_matches_them(host: Any, tmp_path: Path) -> Non
     written(tmp_path / "new.safetensors", TARGETS[:1])
     ours.list_loras()
     assert ours.matched_modules("new") == 1
+    host.shared.sd_model.sd_checkpoint_info = None
     assert ours.checkpoint() is None
     host.shared.sd_model.sd_checkpoint_info = SimpleNamespace(filename="/models/x.safetensors")
     assert ours.checkpoint() == Path("/models/x.safetensors")

@@ -119,7 +119,7 @@ class User:
             prompts=["a table"] * count,
             negative_prompts=["fog"] * count,
             hr_negative_prompts=["fog"] * count,
-            hr_prompts=None,
+            hr_prompts=["a table"] * count,
             hr_second_pass_steps=0,
             hr_upscale_to_x=128,
             hr_upscale_to_y=112,

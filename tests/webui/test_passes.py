@@ -226,6 +226,7 @@ def test_start_and_end_and_schedules_change_on_the_way(host: Host, unet: nn.Modu
 @pytest.mark.parametrize("hires", [{"enabled": False}, {"base_ratio": 1.0}, {"end": 0.0}])
 def test_the_hires_pass_has_its_own_settings(host: Host, hires: dict[str, Any]) -> None:
     fields = {"is_hr_pass": True, "hr_second_pass_steps": 0, "hr_upscale_to_x": 144, "hr_upscale_to_y": 160}
+    fields["hr_prompts"] = ["a table"]
     plain = Drawing(host, {}, **fields).run()
     unguided = Drawing(host, asked("attention", 0.0, OTHER, hires=hires), **fields).run()
     guided = Drawing(host, asked("attention", 0.0, OTHER), **fields).run()
