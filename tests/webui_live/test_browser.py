@@ -120,6 +120,7 @@ def test_a_wrong_panel_is_named_and_drawn_plain(page: Any) -> None:
 
 
 def test_parameters_that_are_read_back_draw_the_same(page: Any, host: Host) -> None:
+    control = {"scale": 0.0, "start": 950.0, "stop": 123.0, "postfix": "oil, paint", "local_mask": False}
     asked = {
         "panel": {**panel(HARD, negative="fog"), "base": "a room"},
         "guidance": {
@@ -129,6 +130,7 @@ def test_parameters_that_are_read_back_draw_the_same(page: Any, host: Host) -> N
             "layout_noise": 1.5,
             "attention_bias": 0.25,
             "hires": {"base_ratio": 0.5},
+            "control": control,
         },
     }
     drawn = host.draw(request=asked, steps=1, width=128, height=64)

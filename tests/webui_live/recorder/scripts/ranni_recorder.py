@@ -111,13 +111,14 @@ class _Residuals:
         self._model, self._timestep, self._made = model, 0.0, None
         unet = model.model.diffusion_model
         self._handles = [
-            unet.register_forward_pre_hook(self._begin),
+            unet.register_forward_pre_hook(self._begin, with_kwargs=True),
             unet.input_blocks[0].register_forward_hook(self._make),
             unet.input_blocks[1].register_forward_pre_hook(self._see),
         ]
 
-    def _begin(self, _: Any, args: Any) -> None:
-        self._timestep = float(args[1][0])
+    def _begin(self, _: Any, args: Any, kwargs: Any) -> None:
+        given = args[1] if len(args) > 1 else kwargs["timesteps"]  # as Stable Diffusion XL is called
+        self._timestep = float(given[0])
         self.last_alpha = float(self._model.alphas_cumprod[-1])
 
     def _make(self, _: Any, __: Any, output: Any) -> None:
