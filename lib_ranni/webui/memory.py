@@ -136,7 +136,9 @@ class JobMemory:
         self._conditions = [conditions(p, number, seed) for number, seed in enumerate(p.all_seeds)]
 
     def told(self) -> str:
-        """How much of the pictures is drawn anew; nothing where none is edited."""
+        """How much of the pictures is drawn anew, or that there is none to edit; nothing where it is told."""
+        if _STORE.present(self._owner) is None:
+            return "no picture was remembered yet; the next edit keeps the rest of this one"
         found = []
         for number, base in enumerate(self._bases):
             which = f"picture {number + 1}" if len(self._bases) > 1 else "the picture"

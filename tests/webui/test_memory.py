@@ -195,7 +195,10 @@ def test_an_edit_keeps_the_rest_to_the_bit(user: User, mode: str) -> None:
     assert after.comments == [
         f"Ranni: {100 * float(region.mean()):.0f} % of the picture is drawn anew, the rest is kept"
     ]
-    assert (before.comments, before.edits()) == ([], None)
+    assert before.comments == [
+        "Ranni: no picture was remembered yet; the next edit keeps the rest of this one"
+    ]
+    assert before.edits() is None
     assert after.edits() == [{"panel": to_document(PANEL)}]
 
 
@@ -289,7 +292,7 @@ def test_another_checkpoint_is_another_picture(host: Host, user: User) -> None:
 def test_nobody_has_the_pictures_of_others(host: Host, user: User) -> None:
     user.draw(PANEL)
     other = User(host, "bob").draw(STAR)
-    assert (other.comments, other.edits()) == ([], None)
+    assert ("no picture was remembered yet" in other.told, other.edits()) == (True, None)
     assert user.draw(STAR, init_images=[], init_latent=torch.zeros(1, 4, *SIZE)).edits() is None
 
 
