@@ -112,6 +112,8 @@ def test_any_seed_is_that_of_the_pictures_before_where_the_panel_was_changed(stu
     for old, new in zip(before, after, strict=True):
         assert new.request.seed == old.request.seed
         _require_kept(old, new)
+    undone = page.generate(OLD, seed=-1, batch=2).pictures
+    assert [kept.request for kept in undone] == [kept.request for kept in before]
     page.session.choose(before[0].path.name)
     (one,) = page.generate(edits.remove(OLD, "e1"), seed=-1).pictures
     assert one.request.seed == before[0].request.seed

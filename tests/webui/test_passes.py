@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,7 @@ from lib_ranni.guidance.texts import PanelTexts, Text
 from lib_ranni.guidance.weights import Mixing, weight_maps
 from lib_ranni.panel.types import Box, Element, Panel
 from tests.guidance.conftest import LdmUNet
-from tests.webui.fake_host import Host, Part, Sampler, encoded, installed
+from tests.webui.fake_host import Host, Part, Sampler, encoded
 
 SCALE, STEPS, SIZE = 3.0, 4, (10, 9)
 LONG = "a negative prompt of far more than ten words so that it needs two chunks"
@@ -34,22 +33,6 @@ PANEL = Panel(
     elements=(element(1, "red circle", 0.0, 0.5, negative="square"), element(2, "blue square", 0.5, 1.0))
 )
 OTHER = Panel(elements=(element(1, "green star", 0.2, 0.9),))
-
-
-@pytest.fixture(scope="module")
-def unet() -> nn.Module:
-    torch.manual_seed(1)
-    return LdmUNet().eval().requires_grad_(False)
-
-
-@pytest.fixture
-def host(unet: nn.Module, tmp_path: Path) -> Iterator[Host]:
-    with installed(Host(unet, tmp_path)) as found:
-        from lib_ranni.webui import script
-
-        script.register()
-        found.fire("before_ui")
-        yield found
 
 
 def latent(images: int) -> Tensor:
