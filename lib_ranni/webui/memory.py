@@ -136,7 +136,9 @@ class JobMemory:
         self._conditions = [conditions(p, number, seed) for number, seed in enumerate(p.all_seeds)]
 
     def told(self) -> str:
-        """How much of the pictures is drawn anew; nothing where none is edited."""
+        """How much of the pictures is drawn anew, or that there is none to edit; nothing where it is told."""
+        if _STORE.present(self._owner) is None:
+            return "no picture was remembered yet; the next edit keeps the rest of this one"
         found = []
         for number, base in enumerate(self._bases):
             which = f"picture {number + 1}" if len(self._bases) > 1 else "the picture"
@@ -265,7 +267,7 @@ class JobMemory:
         p = self._p
         own: list[int] = list(p.all_seeds)
         present = _STORE.present(self._owner)
-        if present is None:
+        if not isinstance(present, Picture):
             return [None] * len(own)
         seeds = self._seeds_before(present, len(own)) if _is_any(p.seed) else None
         found = [self._nearest(number, seed) for number, seed in enumerate(seeds or own)]
@@ -273,15 +275,17 @@ class JobMemory:
             self._tell_why(present, (seeds or own)[0])
         if seeds is None:
             return found
-        changed = [b is not None and bool(self._region(b, number).any()) for number, b in enumerate(found)]
-        if not all(found) or not any(changed):
+        # The very same pictures once more are not what any seed is asked for; earlier ones are, by undoing.
+        fresh = [
+            base is not None and (base.job != present.job or bool(self._region(base, number).any()))
+            for number, base in enumerate(found)
+        ]
+        if not all(found) or not any(fresh):
             return [None] * len(own)
         p.all_seeds = seeds
         return found
 
-    def _seeds_before(self, present: Memory, count: int) -> list[int] | None:
-        if not isinstance(present, Picture):
-            return None
+    def _seeds_before(self, present: Picture, count: int) -> list[int] | None:
         mine = [one for one in _STORE.of(self._owner) if isinstance(one, Picture) and one.job == present.job]
         seeds = [one.made_with.seed for one in sorted(mine, key=lambda one: one.number)]
         return seeds[:count] if count <= len(seeds) else None
@@ -305,13 +309,14 @@ class JobMemory:
         edited = margin is None or (margin, feather) == (own.margin, own.feather)
         return edited and memory.guidance == self._request.guidance
 
-    def _tell_why(self, present: Memory, seed: int) -> None:
+    def _tell_why(self, present: Picture, seed: int) -> None:
         try:
             present.made_with.require(conditions(self._p, 0, seed))
         except MismatchError as error:
             self._warn(f"nothing is kept: {error}", error)
             return
-        if isinstance(present, Picture) and bool(((region := self._region(present, 0)) == 1).all()):
+        region = self._region(present, 0)
+        if bool((region == 1).all()):
             self._warn(verdict(region), None)
 
     def _region(self, base: Picture, number: int, size: tuple[int, int] | None = None) -> Tensor:

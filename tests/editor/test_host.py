@@ -181,6 +181,43 @@ def test_the_prompt_the_planner_and_what_a_file_says_are_the_tabs(host_page: Any
     assert host_page.input_value("#script_txt2img_ranni_feather input >> nth=0") == "0.25"
 
 
+def test_edit_here_brings_back_what_a_result_was_drawn_with(host_page: Any) -> None:
+    host_page.evaluate(
+        "() => app.insertAdjacentHTML('beforeend', `<div id=txt2img_gallery></div>"
+        "<div id=txt2img_prompt><textarea>words since</textarea></div>"
+        "<div id=txt2img_neg_prompt><textarea>fog since</textarea></div>"
+        "<div id=txt2img_seed><input type=number value=-1></div>"
+        "<div id=script_txt2img_ranni_keep><input type=checkbox></div>`)"
+    )
+    _add_place(host_page)
+    assert not host_page.is_visible("[data-text=edit_here]")
+    _picture(host_page, "#txt2img_gallery", "result", 64, 64)
+    _shows(host_page, "result")
+    asked = []
+    answer = {"panel": {"elements": [A]}, "problems": [], "prompt": "a dog", "negative": None, "seed": 7}
+
+    def fulfill(route: Any) -> None:
+        asked.append(route.request.post_data)
+        route.fulfill(json={**answer, "guidance": GUIDANCE})
+
+    host_page.route("**/ranni/v1/open", fulfill)
+    for _ in range(2):  # what is on stays on
+        host_page.fill("#txt2img_seed input", "-1")
+        host_page.click("[data-text=edit_here]")
+        _rows(host_page, 1)
+        host_page.wait_for_function("document.querySelector('#txt2img_seed input').value === '7'")
+        assert host_page.is_checked("#script_txt2img_ranni_keep input")
+    assert [">result<" in data for data in asked] == [True, True]
+    assert host_page.input_value("#txt2img_prompt textarea") == "a dog"
+    assert host_page.input_value("#txt2img_neg_prompt textarea") == ""
+    host_page.route(
+        "**/ranni/v1/open", lambda route: route.fulfill(status=422, json={"error": "no <b>panel"})
+    )
+    host_page.click("[data-text=edit_here]")
+    host_page.wait_for_selector(".ranni-notice:has-text('no <b>panel')")
+    _rows(host_page, 1)
+
+
 def _drop(page: Any) -> None:
     page.evaluate(
         "() => { const data = new DataTransfer(); data.items.add(new File(['x'], 'x.png'));"

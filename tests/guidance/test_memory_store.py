@@ -76,3 +76,17 @@ def test_an_owner_who_has_lost_everything_has_no_present() -> None:
     assert store.present("u") is None
     with pytest.raises(MissingError):
         store.undo("u")
+
+
+def test_a_new_bound_holds_at_once() -> None:
+    size = _named("x").nbytes
+    store = MemoryStore()
+    for name in "abc":
+        store.put("u", _named(name))
+    store.get("u", "a")
+    assert [memory.name for memory in store.of("u")] == ["b", "c", "a"]
+    store.limit(2 * size)
+    assert [memory.name for memory in store.of("u")] == ["c", "a"]
+    assert store.of("v") == []
+    store.limit(0)
+    assert (store.nbytes, store.put("u", _named("d"))) == (0, False)

@@ -294,3 +294,13 @@ def test_damaged_files_are_read_or_refused(
         return
     load(found["panel"])
     json.dumps(found)
+
+
+@pytest.mark.parametrize("seed", ["12345", "-1", "1e3", "1" * 21, "seven"])
+def test_a_picture_tells_its_seed(seed: str) -> None:
+    text = infotext().replace("Seed: 1,", f"Seed: {seed},")
+    assert opened(text.encode())["seed"] == (12345 if seed == "12345" else None)
+    own = json.dumps({"panels": [DOCUMENT], "seed": int(seed) if seed.isdecimal() else seed})
+    wanted = int(seed) if seed == "12345" else None
+    assert opened(png({"ranni": own}))["seed"] == wanted
+    assert opened(json.dumps(DOCUMENT).encode())["seed"] is None

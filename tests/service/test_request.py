@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib_ranni.guidance.edit_region import MOST_CELLS
 from lib_ranni.guidance.weights import Overlap
 from lib_ranni.panel.types import MAX_SEED, Panel
 from lib_ranni.service.request import (
@@ -17,6 +18,7 @@ from lib_ranni.service.request import (
     GuidedMode,
     Hires,
     PanelControl,
+    Keep,
     Planning,
     Request,
     Settings,
@@ -28,6 +30,7 @@ from tests.panel.strategies import panels
 
 PANEL = {"elements": [{"description": "a red circle", "box": {"x0": 0, "y0": 0, "x1": 0.5, "y1": 1}}]}
 ratios = st.floats(0, 1)
+cells = st.integers(0, MOST_CELLS)
 
 
 @st.composite
@@ -61,6 +64,7 @@ def requests(draw: st.DrawFn) -> Request:
         planner=Planning(
             name=draw(st.text("abcxyz", max_size=8)), seed=draw(st.none() | st.integers(0, MAX_SEED))
         ),
+        memory=Keep(enabled=draw(st.booleans()), margin=draw(cells), feather=draw(cells)),
     )
 
 
@@ -212,3 +216,35 @@ def test_each_fault_is_named_by_its_path(value: Any, path: str) -> None:
 def test_anything_is_read_without_an_exception(value: Any) -> None:
     reading = read(value)
     assert read(to_json(reading.request)).problems == ()
+
+
+def test_a_key_to_memory_is_read_and_never_written() -> None:
+    reading = read({"memory": {"key": "mine", "margin": 3.0}})
+    assert reading.problems == ()
+    assert reading.request.memory == Keep(enabled=True, margin=3, key="mine")
+    assert not reading.request.is_idle
+    assert json.loads(to_json(reading.request)) == {
+        "version": 1,
+        "memory": {"enabled": True, "margin": 3},
+    }
+    off = read({"memory": {"key": "mine", "enabled": False}})
+    assert (off.request.is_idle, off.problems) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("memory", "path"),
+    [
+        ({"margin": -1}, "memory.margin"),
+        ({"feather": 65}, "memory.feather"),
+        ({"margin": "2"}, "memory.margin"),
+        ({"enabled": 2}, "memory.enabled"),
+        ({"key": 5}, "memory.key"),
+        ({"key": "k" * 201}, "memory.key"),
+        ({"keys": "mine"}, "memory.keys"),
+        ([], "memory"),
+    ],
+)
+def test_faults_of_memory_are_told_with_their_path(memory: Any, path: str) -> None:
+    reading = read({"panel": PANEL, "memory": memory})
+    assert [problem.path for problem in reading.problems] == [path]
+    assert (reading.request.memory.margin, reading.request.memory.feather) == (1, 1)

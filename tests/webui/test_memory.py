@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -18,8 +17,7 @@ from lib_ranni.guidance.edit_region import edit_region
 from lib_ranni.panel import edits
 from lib_ranni.panel.types import Box, Element, Panel, with_fields
 from lib_ranni.panel.writing import to_document
-from tests.guidance.conftest import LdmUNet
-from tests.webui.fake_host import Denoiser, Host, Part, Sampler, installed
+from tests.webui.fake_host import Denoiser, Host, Part, Sampler
 
 STEPS, SIZE = 3, (10, 12)
 LEFT = Element(id="e1", description="red circle", box=Box(0.05, 0.1, 0.25, 0.5))
@@ -152,22 +150,6 @@ def _decoded(latents: Tensor) -> Tensor:
     return (0.5 + 0.1 * large + 0.05 * latents.mean((1, 2, 3))[:, None, None, None]).clamp(0, 1)
 
 
-@pytest.fixture(scope="module")
-def unet() -> nn.Module:
-    torch.manual_seed(1)
-    return LdmUNet().eval().requires_grad_(False)
-
-
-@pytest.fixture
-def host(unet: nn.Module, tmp_path: Path) -> Iterator[Host]:
-    with installed(Host(unet, tmp_path)) as found:
-        from lib_ranni.webui import script
-
-        script.register()
-        found.fire("before_ui")
-        yield found
-
-
 @pytest.fixture
 def user(host: Host) -> User:
     return User(host, "ann")
@@ -195,7 +177,10 @@ def test_an_edit_keeps_the_rest_to_the_bit(user: User, mode: str) -> None:
     assert after.comments == [
         f"Ranni: {100 * float(region.mean()):.0f} % of the picture is drawn anew, the rest is kept"
     ]
-    assert (before.comments, before.edits()) == ([], None)
+    assert before.comments == [
+        "Ranni: no picture was remembered yet; the next edit keeps the rest of this one"
+    ]
+    assert before.edits() is None
     assert after.edits() == [{"panel": to_document(PANEL)}]
 
 
@@ -246,6 +231,10 @@ def test_any_seed_is_that_of_the_picture_before_where_the_panel_was_changed(user
     after = user.draw(STAR, seeds=(70, 71), **any_seed)
     assert after.p.all_seeds == [4, 9]
     _require_kept(before, after, edit_region(PANEL, STAR, SIZE), 1)
+    undone = user.draw(PANEL, seeds=(80, 81), **any_seed)
+    assert torch.equal(undone.pixels, before.pixels)
+    assert user.draw(PANEL, seeds=(82, 83), **any_seed).p.all_seeds == [82, 83]
+    assert torch.equal(user.draw(STAR, seeds=(4, 9)).pixels, after.pixels)
     one = user.draw(edits.remove(STAR, "e1"), seeds=(72,), **any_seed)
     assert one.p.all_seeds == [4]
     again = user.draw(edits.remove(STAR, "e1"), seeds=(73,), **any_seed)
@@ -289,7 +278,7 @@ def test_another_checkpoint_is_another_picture(host: Host, user: User) -> None:
 def test_nobody_has_the_pictures_of_others(host: Host, user: User) -> None:
     user.draw(PANEL)
     other = User(host, "bob").draw(STAR)
-    assert (other.comments, other.edits()) == ([], None)
+    assert ("no picture was remembered yet" in other.told, other.edits()) == (True, None)
     assert user.draw(STAR, init_images=[], init_latent=torch.zeros(1, 4, *SIZE)).edits() is None
 
 

@@ -41,8 +41,8 @@ def edits(
             msgspec.structs.replace(one, seed=old.seed) for one, old in zip(own, before, strict=False)
         )
         found = tuple(_edit(one, shown, checkpoint) for one in again)
-        # The very same pictures once more are not what any seed is asked for.
-        if all(found) and not all(one in shown.pictures for one in found):
+        # The very same pictures once more are not what any seed is asked for; earlier ones are, by undoing.
+        if all(found) and any(one != old for one, old in zip(found, before, strict=False)):
             return tuple(one for one in found if one is not None), ()
         return own, _why(again[0], shown.chosen, checkpoint)
     found = tuple(_edit(one, shown, checkpoint) for one in own)
