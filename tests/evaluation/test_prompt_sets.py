@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 import tracemalloc
 from pathlib import Path
@@ -48,6 +49,14 @@ def test_parti_prompts_are_1632_rows_of_4_cells(tmp_path: Path) -> None:
     assert found.prompts[7].text == '"G I G G L E" painted in thick colors'
     mangled = list(csv.reader(io.StringIO((tmp_path / "PartiPrompts.tsv").read_text()), delimiter="\t"))
     assert mangled[8][0] != found.prompts[7].text, "which is why quotes mean nothing here"
+
+
+@pytest.mark.skipif("RANNI_PROMPT_DATA" not in os.environ, reason="set RANNI_PROMPT_DATA to a folder with it")
+def test_the_published_file_has_1632_rows_of_4_cells() -> None:
+    found = PromptFolder(Path(os.environ["RANNI_PROMPT_DATA"])).read("parti")
+    assert (len(found.prompts), found.skipped) == (1632, {})
+    assert {len(row.cells) for row in found.prompts} == {4}
+    assert sum(row.cells["Category"] == "Animals" for row in found.prompts) == 314
 
 
 def test_an_expression_is_read() -> None:

@@ -20,6 +20,7 @@ from lib_ranni.lora.jobs import Wish, convert_file
 from lib_ranni.lora.reading import read_lora
 from tests.webui_live.grids import grid
 from tests.webui_live.host import Drawn, Host, panel
+from tests.webui_live.pages import SCRIPT, switch_on
 from tests.webui_live.shapes_loras import SHAPES, pipeline, random_pairs
 
 FOLDER = os.environ.get("RANNI_WEBUI_DIR", "")
@@ -206,3 +207,15 @@ def test_blocks_that_are_none_are_told(host: Host, names: dict[str, str]) -> Non
     assert f"all blocks of {names['whole']} act" in _problem(wrong)
     none = _drawn(host, f"<lora:{names['whole']}:1:blocks=te2>")
     assert f"{names['whole']} does nothing: it has no module in the blocks te2" in _problem(none)
+
+
+def test_the_tab_checks_a_file(page: Any, names: dict[str, str]) -> None:
+    switch_on(page)
+    page.click(f"{SCRIPT}_lora_check > .label-wrap")
+    page.fill(f"{SCRIPT}_lora_name input", names["raw"])
+    page.press(f"{SCRIPT}_lora_name input", "Enter")
+    page.click(f"{SCRIPT}_lora_look")
+    page.wait_for_selector(f"{SCRIPT}_lora_report pre")
+    told = page.inner_text(f"{SCRIPT}_lora_report pre")
+    assert "diffusers in safetensors" in told
+    assert "the model that is loaded takes 0 of them" in told

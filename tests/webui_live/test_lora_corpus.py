@@ -86,6 +86,5 @@ def test_every_layout_acts_as_its_merged_change(host: Host, model: NarrowModel, 
         largest[name] = float(np.abs(merged - drawn[name]).max())
         least[name] = float(np.abs(merged - plain).max())
         (model.folder / f"{name}-merged.safetensors").unlink()
-    print(model.family, {name: (f"{value:.1e}", f"{least[name]:.1e}") for name, value in largest.items()})  # noqa: T201
     assert {name: value for name, value in largest.items() if value > 1e-4} == {}
     assert {name: value for name, value in least.items() if value < 1e-3} == {}
