@@ -171,10 +171,13 @@ def test_each_pass_has_its_own_entry(host: Host) -> None:
     assert (p.steps, p.hr_second_pass_steps, p.cfg_scale, p.scheduler) == (20, 1, 7.0, "Karras")
     assert p.all_prompts == ["a cup", "a cat"]
     assert p.all_hr_prompts[1] == "a cat <lora:yoso_lora:1>"
+    p = prepared("Euler", hr_sampler_name="YOSO 1-step", **{**second, "hr_second_pass_steps": 0})
+    assert (p.steps, p.hr_second_pass_steps) == (20, 1)
     p = prepared("YOSO 1-step", hr_sampler_name="Euler", **second)
     assert (p.steps, p.hr_second_pass_steps, p.scheduler, p.hr_scheduler) == (1, 9, "Automatic", "Karras")
     p = prepared("YOSO 1-step", hr_sampler_name=None, **{**second, "hr_second_pass_steps": 0})
     assert p.all_hr_prompts == p.all_prompts
+    assert (p.steps, p.hr_second_pass_steps) == (1, 0)
 
 
 @pytest.fixture
