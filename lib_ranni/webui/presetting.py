@@ -80,12 +80,11 @@ def _runs(p: Any) -> Iterator[_Run]:
     )
     if getattr(p, "enable_hr", False):
         second = getattr(p, "hr_sampler_name", None) or name
-        steps = "hr_second_pass_steps" if getattr(p, "hr_second_pass_steps", 0) else "steps"
         # Its size is known later; what it starts from is a picture, so it draws larger ones than noise.
         yield _Run(
             samplers.preset_of(second),
             second,
-            steps,
+            "hr_second_pass_steps",
             "all_hr_prompts",
             "all_hr_negative_prompts",
             "hr_scheduler",
@@ -125,7 +124,7 @@ def _enforced(p: Any, run: _Run) -> Iterator[str]:
     lora = worn[0] if worn else _added_lora(p, run, preset, files)
     if lora is not None and not worn:
         yield f"LoRA {lora} ({run.sampler})"
-    steps = getattr(p, run.steps)
+    steps = _steps(p, run)
     wanted = _steps_for(preset, lora)
     if steps not in wanted:
         _set(p, run.steps, wanted[0])
@@ -137,6 +136,11 @@ def _enforced(p: Any, run: _Run) -> Iterator[str]:
         if not (p.cfg_scale == usual if said is not None else low <= p.cfg_scale <= high):
             yield f"CFG scale {p.cfg_scale:g} -> {usual:g}"
             _set(p, "cfg_scale", usual)
+
+
+def _steps(p: Any, run: _Run) -> int:
+    """The steps of a run; a hires pass without any of its own has those of the first."""
+    return int(getattr(p, run.steps, 0) or p.steps)
 
 
 def _steps_for(preset: Preset, lora: str | None) -> tuple[int, ...]:
@@ -178,7 +182,7 @@ def _use(p: Any, run: _Run) -> Use:
     negatives: Sequence[str] = getattr(p, run.negatives, None) or []
     return Use(
         preset=preset,
-        steps=int(getattr(p, run.steps) or 0),
+        steps=_steps(p, run),
         cfg=float(p.cfg_scale),
         sampler=run.sampler,
         family=latent_prior.family(model),

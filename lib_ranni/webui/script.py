@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import HTTPException
-from modules import errors, script_callbacks, scripts
+from modules import errors, script_callbacks, scripts, shared
 
 from lib_ranni.errors import InputError, RanniError
 from lib_ranni.panel.formats.regional_prompter import from_parameters
@@ -272,6 +272,9 @@ def _register_all() -> None:
     script_callbacks.on_ui_settings(
         lambda: few_step_options.add_options(latent_prior.names), name="few steps"
     )
+    if getattr(shared.cmd_opts, "nowebui", False):
+        # Its settings were made before this.
+        few_step_options.add_options(latent_prior.names)
     script_callbacks.on_script_unloaded(samplers.unregister, name="samplers")
     script_callbacks.on_app_started(api.mount, name="api")
     edm_models.register()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
@@ -164,14 +165,9 @@ def test_what_a_mask_keeps_is_kept(host: Host) -> None:
 
 
 def test_a_picture_is_the_same_alone_and_in_a_batch(host: Host) -> None:
-    global COND, UNCOND
     both = drawn(host, PRESETS["tcd"], processing())
-    whole = COND, UNCOND
-    try:
-        COND, UNCOND = COND[1:], UNCOND[1:]
-        alone = drawn(host, PRESETS["tcd"], processing(rng=Noises(SHAPE, SEEDS[1:])))
-    finally:
-        COND, UNCOND = whole
+    p = processing(rng=Noises(SHAPE, SEEDS[1:]))
+    alone = made(host, PRESETS["tcd"]).sample(p, p.rng.next(), COND[1:], UNCOND[1:])
     assert torch.allclose(both[1:], alone, atol=1e-5)
 
 
@@ -261,7 +257,7 @@ def test_extra_noise_is_added_as_others_want_it(host: Host, monkeypatch: pytest.
 def test_sa_solver_draws_what_the_library_draws(host: Host) -> None:
     preset, p = PRESETS["sa"], processing(steps=9, cfg_scale=3.0)
     found = drawn(host, preset, p)
-    plain = msgspec_replace(preset, unit=False)
+    plain = msgspec.structs.replace(preset, unit=False)
     _, want = expected(host, plain, p)
     assert float((found - want).abs().max()) <= 1e-4
     assert p.extra_generation_params["SA predictor"] == 2
@@ -270,12 +266,6 @@ def test_sa_solver_draws_what_the_library_draws(host: Host) -> None:
     assert p.sampler.seen == list(range(9)), "any schedule of the host's will do"
     assert p.sampler.get_sigmas(processing(), 0).tolist() == [0.0]
     assert len(p.sampler.get_sigmas(processing(), 1200)) == 1201
-
-
-def msgspec_replace(preset: Preset, **fields: Any) -> Preset:
-    import msgspec
-
-    return msgspec.structs.replace(preset, **fields)
 
 
 def test_entries_are_registered_once_and_renewed(host: Host) -> None:

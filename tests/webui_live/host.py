@@ -180,6 +180,20 @@ class Host:
         body = {"infotext": infotext, "alwayson_scripts": self._quiet(), **fields}
         return self._drawn(self.post(f"/sdapi/v1/{kind}", body))
 
+    def press(self, button: str, *values: Any) -> list[Any]:
+        """Press a button of the page, by its id, with the values of its inputs; what its outputs become.
+
+        Of a button that answers in several pieces, the last.
+        """
+        config = self.get("/config").json()
+        number = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == button)
+        index = next(n for n, found in enumerate(config["dependencies"]) if number in found["targets"])
+        body = {"fn_index": index, "data": list(values), "session_hash": "pressed"}
+        last: list[Any] = []
+        while (answer := self.post("/run/predict", body).json()).get("is_generating"):
+            last = answer["data"]
+        return last or answer["data"]
+
     def _quiet(self) -> dict[str, Any]:
         return {name: {"args": [False]} for name in self._lively}
 

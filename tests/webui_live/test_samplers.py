@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lib_ranni.panel.types import Panel
 from lib_ranni.sampling.presets import PRESETS, Preset
+from lib_ranni.sampling.prior_files import load_prior
 from lib_ranni.standalone.checkpoint import load_checkpoint
 from tests.standalone.drawing import Recorder, request
 from tests.webui_live.host import Drawn, Host, encoded, panel, pixels
 
 pytestmark = pytest.mark.usefixtures("recorder")
 
+FOLDER = os.environ.get("RANNI_WEBUI_DIR", "")
 PROMPT = "a red circle to the left of a blue square"
 SMALL = {"prompt": PROMPT, "width": 64, "height": 64, "seed": 11, "cfg_scale": 1.5}
 LABELS = {preset.label: preset for preset in PRESETS.values()}
@@ -335,16 +342,75 @@ def test_axes(host: Host, axis: str, values: str, keys: str) -> None:
     assert "Few-step timesteps" not in host.draw(**SMALL, steps=2, sampler_name="TCD").infotexts[0]
 
 
+@pytest.fixture
+def lora(host: Host) -> Iterator[str]:
+    """A LoRA that says it is for the entry TCD, and with which guidance scale."""
+    name = "ranni-live-few"
+    path = Path(FOLDER) / "models" / "Lora" / f"{name}.safetensors"
+    random = torch.Generator().manual_seed(0)
+    key, width = "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_q", 128
+    tensors = {
+        f"{key}.lora_down.weight": torch.randn(2, width, generator=random) * 0.1,
+        f"{key}.lora_up.weight": torch.randn(width, 2, generator=random) * 0.1,
+    }
+    save_file(tensors, path, {"ranni": json.dumps({"presets": ["tcd"], "cfg": 1.5})})
+    host.post("/sdapi/v1/refresh-loras", {})
+    yield name
+    path.unlink()
+    host.post("/sdapi/v1/refresh-loras", {})
+
+
+@pytest.mark.skipif(not FOLDER, reason="a LoRA must be put into the WebUI: set RANNI_WEBUI_DIR to its folder")
+def test_an_entry_sets_steps_scale_and_lora_where_it_may(host: Host, lora: str) -> None:
+    fields = {**SMALL, "sampler_name": "TCD", "steps": 40, "cfg_scale": 7, "scheduler": "Karras"}
+    asked = {"recorder": {"comments": True}, **fields}
+    left = host.draw(**asked).infotexts[0]
+    assert "Steps: 40, Sampler: TCD, Schedule type: Automatic, CFG scale: 7" in left
+    assert "TCD is made for 1 to 20 steps, not 40" in left
+    assert "no LoRA for TCD is in use" in left
+    enforced = {"override_settings": {"ranni_enforces": True}}
+    told = host.draw(**asked, **enforced).infotexts[0]
+    assert told.startswith(f"{PROMPT} <lora:{lora}:1>\n")
+    assert "Steps: 4, Sampler: TCD, Schedule type: Automatic, CFG scale: 1.5" in told
+    assert f"LoRA {lora} (TCD); steps 40 -> 4; CFG scale 7 -> 1.5" in told
+    assert "no LoRA for" not in told
+    drawn = host.draw(**fields, **enforced)
+    assert np.array_equal(host.redraw(drawn.infotexts[0]).pixels, drawn.pixels)
+    by_hand = {**fields, "prompt": f"{PROMPT} <lora:{lora}:1>", "steps": 4, "cfg_scale": 1.5}
+    assert np.array_equal(host.draw(**by_hand).pixels, drawn.pixels)
+    hires = {**HIRES, "hr_sampler_name": "TCD", "hr_second_pass_steps": 40}
+    second = host.draw(**{**fields, "sampler_name": "Euler", "steps": 2}, **hires, **enforced).infotexts[0]
+    assert "Steps: 2, Sampler: Euler, Schedule type: Karras, CFG scale: 7" in second
+    assert f'Hires prompt: "{PROMPT} <lora:{lora}:1>"' in second
+    assert "Hires steps: 4" in second
+
+
+@pytest.mark.skipif(not FOLDER, reason="priors are read from the WebUI: set RANNI_WEBUI_DIR to its folder")
+def test_priors_are_estimated_and_used(host: Host, tmp_path: Path) -> None:
+    for n in range(3):
+        values = np.random.default_rng(n).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(values).resize((64, 64)).save(tmp_path / f"{n}.png")
+    place = Path(FOLDER) / "models" / "Ranni" / "priors"
+    name = "ranni-live-prior"
+    try:
+        told = host.press("script_txt2img_ranni_estimate_prior", name, 10, str(tmp_path))
+        assert "3 pictures" in told[0]
+        prior, about = load_prior(place / f"{name}.safetensors")
+        assert (prior.count, about.count, prior.mean.shape) == (3, 3, (4,))
+        fields = {**SMALL, "steps": 1, "sampler_name": "LCM exact grid"}
+        drawn = host.draw(**fields, override_settings={"ranni_prior": name}, recorder={"latents": True})
+        assert f"Latent prior: {name}" in drawn.infotexts[0]
+        assert np.abs(drawn.latents - host.draw(**fields, recorder={"latents": True}).latents).max() > 1e-4
+    finally:
+        (place / f"{name}.safetensors").unlink(missing_ok=True)
+
+
 def test_reloading_the_ui_twice_leaves_one_of_each(host: Host) -> None:
     before = host.get("/sdapi/v1/samplers").json()
     fields = {**SMALL, "steps": 2, "sampler_name": "LCM exact grid"}
     drawn = host.draw(**fields)
     for _ in range(2):
-        config = host.get("/config").json()
-        ids = {c["props"].get("elem_id"): c["id"] for c in config["components"]}
-        button = ids["settings_restart_gradio"]
-        index = next(n for n, d in enumerate(config["dependencies"]) if [button, "click"] in d["targets"])
-        host.post("/run/predict", {"fn_index": index, "data": [], "session_hash": "reload"})
+        host.press("settings_restart_gradio")
         # A request in the moment between the host's start and that of its API would bring the host down.
         time.sleep(20)
         assert host.get("/sdapi/v1/samplers").json() == before
