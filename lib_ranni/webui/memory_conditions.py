@@ -10,6 +10,7 @@ from modules import shared
 
 from lib_ranni.errors import MismatchError
 from lib_ranni.guidance.memory import Conditions
+from lib_ranni.webui.few_step_options import FewStepOptions, option_of
 
 _UNFIT = ("cfg++", "adaptive")
 """In the names of samplers that take a further prediction, or as many calls as the picture needs."""
@@ -31,8 +32,9 @@ _OPTIONS = (
     "sigma_min",
     "sigma_max",
     "rho",
+    *(option_of(field) for field in FewStepOptions.__struct_fields__),
 )
-"""The host's options that samplers go by."""
+"""The host's options and ours that samplers go by."""
 
 _SAMPLER = ("eta", "s_churn", "s_tmin", "s_tmax", "s_noise")
 _HIRES = (

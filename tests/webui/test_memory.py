@@ -275,6 +275,14 @@ def test_another_checkpoint_is_another_picture(host: Host, user: User) -> None:
     assert "checkpoint  [None] (not another [None])" in user.draw(STAR).told
 
 
+def test_our_own_settings_of_samplers_must_be_the_same(host: Host, user: User) -> None:
+    user.draw(PANEL)
+    host.shared.opts.ranni_prior_weight = 0.5
+    drawn = user.draw(STAR)
+    assert "sampler settings" in drawn.told
+    assert drawn.edits() is None
+
+
 def test_nobody_has_the_pictures_of_others(host: Host, user: User) -> None:
     user.draw(PANEL)
     other = User(host, "bob").draw(STAR)
