@@ -213,3 +213,30 @@ def test_without_a_login_nothing_is_served_and_other_sites_cannot_act(
     assert page.request.post(proxy.url + "ranni/v1/panels/save", data=kept).status == 200
     assert [path.stem for path in app.panels.iterdir()] == ["mine"]
     assert elsewhere(asked, proxy) == set()
+
+
+def test_edit_here_goes_on_from_a_picture_and_keeps_the_rest(window: Any, proxy: Proxy, app: App) -> None:
+    page, area = opened(window, proxy.url), "#script_app_ranni_panel textarea"
+    draw(page, prompt=PROMPT, steps=2)
+    (first,) = names(page, 1)
+    enter(page, prompt="words since")
+    page.click("[data-text=edit_here]")
+    page.wait_for_function("area => document.querySelector(area).value.includes('square')", arg=area)
+    page.wait_for_function("document.querySelector('#app_keep input').checked")
+    assert page.input_value("#app_prompt textarea") == PROMPT
+    before = read_png(app.out / first)
+    assert number(page, "seed") == before.seed
+    document = json.loads(page.input_value(area))
+    document["elements"][1]["description"] = "green star"
+    page.click("#script_app_ranni_json > .label-wrap")
+    page.fill(area, json.dumps(document))
+    page.wait_for_timeout(500)
+    draw(page)
+    second = names(page, 2)[0]
+    after = read_png(app.out / second)
+    assert (after.before, after.panels[0].elements[1].description) == (before, "green star")
+    with Image.open(app.out / first) as one, Image.open(app.out / second) as other:
+        levels = np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max(2)
+    box = before.panels[0].elements[0].box
+    assert levels[:, : int(box.x0 * one.width)].max() == 0
+    assert levels.max() > 10

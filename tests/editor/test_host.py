@@ -210,11 +210,10 @@ def test_edit_here_brings_back_what_a_result_was_drawn_with(host_page: Any) -> N
     assert [">result<" in data for data in asked] == [True, True]
     assert host_page.input_value("#txt2img_prompt textarea") == "a dog"
     assert host_page.input_value("#txt2img_neg_prompt textarea") == ""
-    host_page.route(
-        "**/ranni/v1/open", lambda route: route.fulfill(status=422, json={"error": "no <b>panel"})
-    )
+    host_page.unroute("**/ranni/v1/open")
+    host_page.route("**/ranni/v1/open", lambda route: route.fulfill(body="<html>", content_type="text/html"))
     host_page.click("[data-text=edit_here]")
-    host_page.wait_for_selector(".ranni-notice:has-text('no <b>panel')")
+    host_page.wait_for_selector(".ranni-notice:has-text('200')")
     _rows(host_page, 1)
 
 
