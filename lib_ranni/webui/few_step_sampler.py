@@ -6,7 +6,8 @@ extensions hang on to those (callbacks, masks, previews, the refiner, interrupti
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from modules import script_callbacks, shared
@@ -18,7 +19,9 @@ from lib_ranni.sampling.loop import Denoise, Step, sample
 from lib_ranni.sampling.noise import Noise
 from lib_ranni.sampling.plans import Plan, make_plan
 from lib_ranni.sampling.presets import Preset
-from lib_ranni.sampling.schedules import Level
+from lib_ranni.sampling.rules import Rule
+from lib_ranni.sampling.sa_solver import SaSolver
+from lib_ranni.sampling.schedules import Level, Schedule
 from lib_ranni.webui import few_step_options, latent_prior
 from lib_ranni.webui.few_step_denoiser import FewStepDenoiser, has_own_noise, model_schedule
 
@@ -39,7 +42,36 @@ class FewStepGuidance(CFGDenoiserKDiffusion):
         return self.model_wrap
 
 
-class FewStepSampler(KDiffusionSampler):
+class _Way(NamedTuple):
+    """Where a sampler goes, how, and in which schedule's coordinates."""
+
+    levels: Sequence[Level]
+    rule: Rule | SaSolver
+    schedule: Schedule
+
+
+class _LoopSampler(KDiffusionSampler):
+    """A sampler whose function is the library's loop, called as k-diffusion's functions are."""
+
+    def _way(self, sigmas: Tensor) -> _Way:
+        raise NotImplementedError
+
+    def _walk(
+        self,
+        model: Any,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: dict[str, Any] | None = None,
+        callback: Any = None,
+        disable: bool | None = None,
+    ) -> Tensor:
+        way = self._way(sigmas)
+        ask, told = _asked(model, extra_args), _told(callback)
+        x = sample(ask, x, way.levels, way.rule, _fresh(self.p), told)
+        return way.schedule.network_input(x, way.levels[-1].sigma)
+
+
+class FewStepSampler(_LoopSampler):
     """A preset in the host. On models with a noise of their own it is Euler, and says so."""
 
     def __init__(self, preset: Preset, model: Any) -> None:
@@ -154,25 +186,15 @@ class FewStepSampler(KDiffusionSampler):
         self.add_infotext(p)
         return samples
 
-    def _walk(
-        self,
-        model: Any,
-        x: Tensor,
-        sigmas: Tensor,
-        extra_args: dict[str, Any] | None = None,
-        callback: Any = None,
-        disable: bool | None = None,
-    ) -> Tensor:
-        """As k-diffusion's functions, but at the plan's exact levels instead of `sigmas`."""
+    def _way(self, sigmas: Tensor) -> _Way:
+        """The plan's exact levels instead of `sigmas`."""
         plan = self._planned
         if plan is None:
             raise InputError("this sampler walks a plan; start it by sample or sample_img2img")
-        told = _told(callback)
-        x = sample(_asked(model, extra_args), x, plan.levels, plan.rule, _fresh(self.p), told)
-        return plan.schedule.network_input(x, plan.levels[-1].sigma)
+        return _Way(plan.levels, plan.rule, plan.schedule)
 
 
-class SaSolverSampler(KDiffusionSampler):
+class SaSolverSampler(_LoopSampler):
     """SA-Solver on any of the host's schedules; the automatic one is the preset's trailing grid."""
 
     def __init__(self, preset: Preset, model: Any) -> None:
@@ -192,7 +214,7 @@ class SaSolverSampler(KDiffusionSampler):
         # The host counts from the end: where it wants more steps than there are timesteps, all are there.
         return found if len(found) > steps else torch.cat([found[:1].repeat(steps + 1 - len(found)), found])
 
-    def _solver(self, p: Any) -> Any:
+    def _solver(self, p: Any) -> SaSolver:
         try:
             solver, said = few_step_options.solver_of(few_step_options.chosen())
         except InputError as error:
@@ -201,24 +223,13 @@ class SaSolverSampler(KDiffusionSampler):
         p.extra_generation_params.update(said)
         return solver
 
-    def _walk(
-        self,
-        model: Any,
-        x: Tensor,
-        sigmas: Tensor,
-        extra_args: dict[str, Any] | None = None,
-        callback: Any = None,
-        disable: bool | None = None,
-    ) -> Tensor:
+    def _way(self, sigmas: Tensor) -> _Way:
         schedule = model_schedule(shared.sd_model)
         levels: list[Level] = []
         for sigma in sigmas.tolist():
             if not levels or sigma < levels[-1].sigma:
                 levels.append(Level(schedule.at(sigma).t, sigma))
-        x = sample(
-            _asked(model, extra_args), x, levels, self._solver(self.p), _fresh(self.p), _told(callback)
-        )
-        return schedule.network_input(x, levels[-1].sigma)
+        return _Way(levels, self._solver(self.p), schedule)
 
 
 def _asked(model: Any, extra_args: dict[str, Any] | None) -> Denoise:

@@ -188,8 +188,9 @@ def test_a_locked_model_says_that_it_renoises(host: Host) -> None:
     assert "knows no timestep" not in texts[1.0]
 
 
+@pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("label", ["LCM exact grid", "TCD", "Turbo", "SA-Solver"])
-def test_what_a_mask_keeps_is_kept(host: Host, label: str) -> None:
+def test_what_a_mask_keeps_is_kept(host: Host, label: str, soft: bool) -> None:
     mask = Image.new("L", (64, 64), 0)
     mask.paste(255, (32, 0, 64, 64))
     fields = {**SMALL, "steps": _steps(LABELS[label]), "sampler_name": label, "denoising_strength": 0.8}
@@ -199,11 +200,15 @@ def test_what_a_mask_keeps_is_kept(host: Host, label: str) -> None:
         mask=encoded(mask),
         mask_blur=0,
         inpainting_fill=1,
+        alwayson_scripts={"soft inpainting": {"args": [True, 1, 0.5, 4, 0, 0.5, 2]}} if soft else {},
         **fields,
     )
     before = pixels(Image.open(io.BytesIO(base64.b64decode(_picture()))))
     changed = np.abs(drawn.pixels - before).max(2)
-    assert changed[:, :31].max() == 0
+    if soft:  # it blends by how much was changed, far from the border as well
+        assert changed[:, :16].mean() < 0.5 * changed[:, 48:].mean()
+    else:
+        assert changed[:, :31].max() == 0
     assert changed[:, 33:].mean() > 2
 
 
