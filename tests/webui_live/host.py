@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 # The grid script's arguments after its axes: a legend, lone images too, random seeds and sub-grids not.
-_GRID_OPTIONS = (True, True, False, False, False, False, False, 0, False)
+_GRID_OPTIONS = (True, True, False, False, False, False, False, 0)
 
 LEFT = {"x0": 0.05, "y0": 0.3, "x1": 0.45, "y1": 0.7}
 RIGHT = {"x0": 0.55, "y0": 0.3, "x1": 0.95, "y1": 0.7}
@@ -158,8 +158,11 @@ class Host:
         body["alwayson_scripts"] = scripts
         return self.post(f"/sdapi/v1/{kind}", body)
 
-    def grid(self, *axes: tuple[str, Any] | None) -> dict[str, Any]:
-        """The fields of a generation that draw a grid: an axis is its name, and its values or their list."""
+    def grid(self, *axes: tuple[str, Any] | None, typed: bool = False) -> dict[str, Any]:
+        """The fields of a generation that draw a grid: an axis is its name, and its values or their list.
+
+        A list is chosen from a dropdown, unless values are typed wherever that can be.
+        """
         scripts = self.get("/sdapi/v1/script-info").json()
         grid = next(s for s in scripts if s["name"] == "x/y/z plot" and not s["is_img2img"])
         labels = grid["args"][0]["choices"]
@@ -168,7 +171,7 @@ class Host:
             name, given = axis or ("", "")
             texts = [given, []] if isinstance(given, str) else ["", given]
             values += [labels.index(f"[Ranni] {name}") if name else 0, *texts]
-        return {"script_name": "x/y/z plot", "script_args": [*values, *_GRID_OPTIONS]}
+        return {"script_name": "x/y/z plot", "script_args": [*values, *_GRID_OPTIONS, typed]}
 
     def draw(self, kind: str = "txt2img", request: Any = None, recorder: Any = None, **fields: Any) -> Drawn:
         """Like `generation`, and it must succeed."""

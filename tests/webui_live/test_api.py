@@ -100,7 +100,7 @@ def test_every_cell_of_a_grid_is_drawn_again_from_its_infotext(host: Host, x: An
 def test_values_of_an_axis_are_checked_before_anything_is_drawn(
     host: Host, values: str, complaint: str
 ) -> None:
-    answer = host.generation(request={"panel": panel()}, **host.grid(("Mode", values)))
+    answer = host.generation(request={"panel": panel()}, **host.grid(("Mode", values), typed=True))
     assert answer.status_code == 500
     assert complaint in json.dumps(answer.json())
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from lib_ranni.guidance.panel_control import PREFIX, PanelConditioner, Widths
@@ -110,6 +111,40 @@ def test_the_release_draws_by_its_own_conditioner_and_schedule(host: Host, mode:
             assert np.array_equal(zero.latents, drawn(host, without, sampler_name=sampler).latents)
     assert drawn(host, None).last_alpha > 1e-3
     assert host.get("/sdapi/v1/options").json()["sd_noise_schedule"] == "Default"
+
+
+def widths_of(checkpoint: str) -> tuple[int, int]:
+    """Of a checkpoint's texts, and behind its first convolution."""
+    with safe_open(checkpoint, "pt") as file:
+        names = file.keys()
+        key = next(name for name in names if name.endswith("attn2.to_k.weight"))
+        first = file.get_slice("model.diffusion_model.input_blocks.0.0.weight")
+        return file.get_slice(key).get_shape()[1], first.get_shape()[0]
+
+
+def test_checkpoints_of_every_kind_have_panel_control(host: Host, conditioner: str) -> None:
+    """Whatever is installed: SD1, SD2, SDXL; weights that draw nothing serve as well."""
+    current = host.get("/sdapi/v1/options").json()["sd_model_checkpoint"]
+    path = Path(FOLDER) / "models" / "Ranni" / f"{NAME}-fitting.safetensors"
+    request = asked(scale=0.6, conditioner=path.stem)
+    found = {}
+    try:
+        for model in host.get("/sdapi/v1/sd-models").json():
+            save_file(random_conditioner(*widths_of(model["filename"])), str(path))
+            host.post("/sdapi/v1/options", {"sd_model_checkpoint": model["title"]})
+            both = drawn(host, request, batch_size=2)
+            alone = drawn(host, request, seed=2, override_settings={"batch_cond_uncond": False})
+            scale = max(1.0, float(np.abs(alone.latents).max()))
+            added = both.residuals[0].added
+            found[model["model_name"]] = (
+                "Ranni problem" not in both.infotexts[0],
+                min(added[:2]) > 0 == max(added[2:]),
+                bool(np.abs(both.latents[1] - alone.latents[0]).max() <= 1e-4 * scale),
+            )
+    finally:
+        host.post("/sdapi/v1/options", {"sd_model_checkpoint": current, "batch_cond_uncond": True})
+        path.unlink(missing_ok=True)
+    assert found == dict.fromkeys(found, (True, True, True))
 
 
 @pytest.mark.parametrize("mode", MODES)
