@@ -156,7 +156,8 @@ class Job:
     def _texts(self, second: bool) -> tuple[list[str], list[str]]:
         """The prompts and the negative prompts of the batch in a pass."""
         p, count = self._p, len(self._images())
-        both = (p.hr_prompts, p.hr_negative_prompts) if second else (p.prompts, p.negative_prompts)
+        own = (p.hr_prompts, p.hr_negative_prompts) if second else (None, None)
+        both = (own[0] or p.prompts, own[1] or p.negative_prompts)
         prompts, negatives = ([*texts, *[""] * count][:count] for texts in both)
         return prompts, negatives
 

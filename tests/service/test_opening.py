@@ -123,6 +123,16 @@ def test_a_picture_of_the_command_line(tmp_path: Path) -> None:
     assert "mode" not in opened((tmp_path / "b.png").read_bytes())["guidance"]
 
 
+def test_panel_control_of_the_command_line_is_kept() -> None:
+    from lib_ranni.standalone import requests
+
+    asked = requests.Request(panels=(PANEL,), mode="panel", control=0.8, control_stop=450, postfix="oil")
+    found = opened(png({"ranni": requests.to_json(asked)}))
+    wanted = {"scale": 0.8, "start": 1000.0, "stop": 450.0, "postfix": "oil"}
+    assert found["guidance"]["mode"] == "panel"
+    assert found["guidance"]["control"] == {**wanted, "local_mask": True, "conditioner": ""}
+
+
 def test_a_picture_of_regional_prompter() -> None:
     found = opened(png({"parameters": REGIONAL_PROMPTER}))
     assert found["format"] == "regional_prompter"

@@ -61,7 +61,7 @@ def events(text: str) -> list[tuple[str, Any]]:
 def test_what_there_is(client: TestClient) -> None:
     version = client.get("version").json()
     assert version["planners"] == ["builtin", "openai", "local", "ranni"]
-    assert version["modes"] == ["attention", "latent"]
+    assert version["modes"] == ["attention", "latent", "panel"]
     assert "regional_prompter" in version["formats"]
     assert "Element" in client.get("schema").json()["$defs"]
     assert client.get("loras").json() == {"names": ["Clay", "ink"]}

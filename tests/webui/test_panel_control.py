@@ -449,6 +449,18 @@ def test_rannis_checkpoint_is_drawn_on_the_schedule_it_was_trained_on(host: Host
     assert host.shared.opts.data["sd_noise_schedule"] == "Default"
 
 
+def test_a_pickled_checkpoint_is_looked_into_without_being_read_whole(host: Host) -> None:
+    names = [PREFIX + "ins_box_mapping.0.weight", "cond_stage_model.model.ln_final.weight"]
+    path = Path(host.checkpoint.filename).with_suffix(".ckpt")
+    host.checkpoint.filename = str(path)
+    torch.save({"state_dict": dict.fromkeys(names, torch.zeros(1))}, path)
+    assert before(asked("attention")).override_settings
+    torch.save(dict.fromkeys(names, torch.zeros(1)), path, _use_new_zipfile_serialization=False)
+    assert not before(asked("attention")).override_settings
+    path.write_bytes(b"no checkpoint")
+    assert not before(asked("attention")).override_settings
+
+
 @pytest.mark.usefixtures("release")
 @pytest.mark.parametrize("idle", [{}, {"panel": {"elements": []}}])
 def test_idle_it_leaves_the_schedule(host: Host, idle: Any) -> None:
