@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from lib_ranni.standalone.app.handlers import Handlers
 from lib_ranni.standalone.app.models import Models
 from lib_ranni.standalone.app.studio import Studio
 from lib_ranni.standalone.metadata import read_png
+from tests.app.waiting import answer_of
 from tests.standalone.drawing import two
 
 NOBODY = Settings(server=server_named("", base_url="http://127.0.0.1:9/v1", model="m"))
@@ -168,6 +168,6 @@ def test_what_another_page_has_loaded_meanwhile_is_not_told_as_ones_own(
         assert studio.loading("").wait(30)  # the next in the queue
         return begun[0], (await anext(told))[0]
 
-    begun, ended = asyncio.run(load())
+    begun, ended = answer_of(load())
     assert "Loading" in begun
     assert "another page has loaded a model" in ended

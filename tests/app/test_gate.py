@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
 
 from lib_ranni.standalone.app.gate import Gate, login
+from tests.app.waiting import answer_of
 
 HERE = {"host": "127.0.0.1:7870"}
 TOKENS = ("t0ken",)
-_Answer = TypeVar("_Answer")
-
-
-def _run(work: Coroutine[Any, Any, _Answer]) -> _Answer:
-    """Run it in a thread of its own: in this one Playwright's loop may be running."""
-    found: list[_Answer] = []
-    thread = threading.Thread(target=lambda: found.append(asyncio.run(work)))
-    thread.start()
-    thread.join()
-    return found[0]
 
 
 async def _inner(scope: Any, receive: Any, send: Any) -> None:
@@ -40,7 +28,7 @@ def _status(path: str, *, tokens: Any = None, only_here: bool = True, **headers:
         async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
             return await client.post(path, headers=named)
 
-    answer = _run(ask())
+    answer = answer_of(ask())
     if answer.status_code != 204:
         assert set(answer.json()) == {"error", "problems"}
     return answer.status_code
@@ -110,8 +98,8 @@ def test_a_web_socket_of_another_site_is_closed_before_it_opens() -> None:
         await Gate(opened, None, only_here=True)(scope, None, send)  # type: ignore[arg-type]
         return [message["type"] for message in sent]
 
-    assert _run(closed("https://elsewhere.example")) == ["websocket.close"]
-    assert _run(closed("http://127.0.0.1:7870")) == ["websocket.accept"]
+    assert answer_of(closed("https://elsewhere.example")) == ["websocket.close"]
+    assert answer_of(closed("http://127.0.0.1:7870")) == ["websocket.accept"]
 
 
 def test_a_login_is_the_whole_pair() -> None:
