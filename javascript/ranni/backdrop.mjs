@@ -1,13 +1,11 @@
 /** The picture under the boxes: the last result, what is painted over, or a file; and the one before it. */
 
-import { button, html, update } from "./dom.mjs";
-import { icon } from "./icons.mjs";
-import { Part } from "./part.mjs";
+import { button, html, icon, setClass, update } from "./dom.mjs";
 
 const KEY = "ranni_backdrop";
 const [NONE, ...KINDS] = ["none", "result", "input", "file"];
 
-/** Whether a picture comes from here: from the host, or from what the page itself holds. @param {string} url */
+/** @type {IsOurs} */
 function isOurs(url) {
 	try {
 		return /^data:image\//i.test(url) || new URL(url, document.baseURI).origin === location.origin;
@@ -16,101 +14,117 @@ function isOurs(url) {
 	}
 }
 
-export class Backdrop extends Part {
-	/** @type {Map<string, string | null>} */ #pictures = new Map();
-	/** The result before the last. @type {string | null} */ #before = null;
-	/** What is shown if it is there, and how strongly. */
-	#wish = { kind: "result", opacity: 1 };
-	#kind = html("select", { change: ({ target }) => this.#want({ kind: target.value }) });
-	#file = html("input", { type: "file", accept: "image/*", change: () => this.#opened() });
-	#opacity = this.#range((opacity) => this.#want({ opacity }));
-	#split = this.#range(() => this.context.redraw());
-	/** @type {Record<string, HTMLElement>} */
-	#labels = {
-		backdrop: this.#labeled("backdrop", this.#kind),
-		open_picture: this.#labeled("open_picture", icon("picture"), this.#file),
-		opacity: this.#labeled("opacity", html("span", { "data-text": "opacity" }), this.#opacity),
-		compare: this.#labeled("compare", html("span", { "data-text": "compare" }), this.#split),
-	};
+/** What is shown if it is there, and how strongly. @returns {Wish} */
+function remembered() {
+	const usual = { kind: "result", opacity: 1 };
+	try {
+		return { ...usual, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
+	} catch {
+		return usual;
+	}
+}
+
+/** @param {(value: number) => void} hear */
+const range = (hear) =>
+	html("input", {
+		type: "range",
+		min: 0,
+		max: 1,
+		step: 0.01,
+		input: ({ target }) => hear(Number(target.value)),
+	});
+
+/** @type {Labeled} */
+function labeled(name, input, ...parts) {
+	update(input, { "data-field": name, "data-label": name });
+	return html("label", { "data-title": name }, ...parts, input);
+}
+
+/** @param {string} name */
+const word = (name) => html("span", { "data-text": name });
+
+/** @type {Create<Backdrop>} */
+export function createBackdrop(context) {
+	const { canvas, gone, redraw, service } = context;
+	/** @type {Map<string, string | null>} */
+	const pictures = new Map();
+	/** The result before the last. @type {string | null} */
+	let before = null;
+	const wish = remembered();
+	const kinds = html(
+		"select",
+		{ change: ({ target }) => want({ kind: target.value }) },
+		...[NONE, ...KINDS].map((kind) => html("option", { value: kind, "data-text": `backdrop_${kind}` })),
+	);
+	const file = html("input", { type: "file", accept: "image/*" });
+	const opacity = range((opacity) => want({ opacity }));
+	const split = range(redraw);
+	const labels = [
+		labeled("backdrop", kinds),
+		labeled("open_picture", file, icon("picture")),
+		labeled("opacity", opacity, word("opacity")),
+		labeled("compare", split, word("compare")),
+	];
 	/** Goes on from the result. */
-	#edit = button("edit_here", () => this.context.edit(this.#pictures.get("result") ?? ""));
-	node = html("div", { class: "ranni-backdrop" }, ...Object.values(this.#labels), this.#edit);
+	const edit = button("edit_here", () => context.edit(pictures.get("result") ?? ""));
+	setClass(labels[1], "tool", true);
+	update(file, { change: () => opened(file.files?.[0]) });
+	split.value = "0";
+	gone.addEventListener("abort", forget);
 
-	/** @param {Context} context */
-	constructor(context) {
-		super(context);
+	/** @param {Partial<Wish>} wanted */
+	function want(wanted) {
+		Object.assign(wish, wanted);
 		try {
-			Object.assign(this.#wish, JSON.parse(localStorage.getItem(KEY) ?? "{}"));
-		} catch {
-			// Nothing that can be read is remembered.
-		}
-		this.#split.value = "0";
-		for (const kind of [NONE, ...KINDS])
-			this.#kind.append(html("option", { value: kind, "data-text": `backdrop_${kind}` }));
-		this.#labels.open_picture.classList.add("ranni-tool");
-	}
-
-	/** @param {(value: number) => void} input */
-	#range(input) {
-		const hear = (/** @type {any} */ { target }) => input(Number(target.value));
-		return html("input", { type: "range", min: 0, max: 1, step: 0.01, input: hear });
-	}
-
-	/** @param {string} name @param {Element[]} parts */
-	#labeled(name, ...parts) {
-		update(/** @type {Element} */ (parts.at(-1)), { "data-field": name, "data-label": name });
-		return html("label", { "data-title": name }, ...parts);
-	}
-
-	/** @type {Want} */
-	#want(wish) {
-		Object.assign(this.#wish, wish);
-		try {
-			localStorage.setItem(KEY, JSON.stringify(this.#wish));
+			localStorage.setItem(KEY, JSON.stringify(wish));
 		} catch {
 			// Where nothing may be kept, it holds for this page.
 		}
-		this.context.redraw();
+		redraw();
 	}
 
-	#opened() {
-		const file = this.#file.files?.[0];
-		if (!file) return;
-		this.destroy();
-		this.#pictures.set("file", URL.createObjectURL(file));
-		this.#file.value = "";
-		this.#want({ kind: "file" });
+	function forget() {
+		URL.revokeObjectURL(pictures.get("file") ?? "");
 	}
 
-	/** @type {BackdropSet} */
-	set(kind, url) {
-		const next = url && isOurs(url) ? url : null;
-		const last = this.#pictures.get(kind) ?? null;
-		if (next === last) return;
-		if (kind === "result" && last) this.#before = last;
-		this.#pictures.set(kind, next);
-		this.context.redraw();
+	/** @param {File | undefined} chosen */
+	function opened(chosen) {
+		if (!chosen) return;
+		forget();
+		pictures.set("file", URL.createObjectURL(chosen));
+		file.value = "";
+		want({ kind: "file" });
 	}
 
-	draw() {
-		const { kind, opacity } = this.#wish;
-		const pictures = this.#pictures;
-		// Until there is a result, one sees what is painted over.
-		const shown = (kind !== NONE && [kind, "result", "input"].find((one) => pictures.get(one))) || NONE;
-		const before = shown === "result" ? this.#before : null;
-		const split = before ? Number(this.#split.value) : 0;
-		this.context.canvas.show({ url: pictures.get(shown) ?? null, before, split, opacity });
-		for (const option of this.#kind.options)
-			option.disabled = option.value !== NONE && !pictures.get(option.value);
-		this.#kind.value = shown;
-		this.#opacity.value = String(opacity);
-		this.#labels.backdrop.hidden = ![...pictures.values()].some(Boolean);
-		this.#labels.opacity.hidden = shown === NONE;
-		this.#labels.compare.hidden = !before;
-		this.#edit.hidden = !this.context.service || !pictures.get("result");
-	}
-
-	destroy() {
-		URL.revokeObjectURL(this.#pictures.get("file") ?? "");
-	}
+	return {
+		node: html("div.backdrop", ...labels, edit),
+		set(kind, url) {
+			const next = url && isOurs(url) ? url : null;
+			const last = pictures.get(kind) ?? null;
+			if (next === last) return;
+			if (kind === "result" && last) before = last;
+			pictures.set(kind, next);
+			redraw();
+		},
+		draw() {
+			// Until there is a result, one sees what is painted over.
+			const wanted = wish.kind === NONE ? [] : [wish.kind, "result", "input"];
+			const shown = wanted.find((kind) => pictures.get(kind)) ?? NONE;
+			const under = shown === "result" ? before : null;
+			canvas.show({
+				url: pictures.get(shown) ?? null,
+				before: under,
+				split: under ? Number(split.value) : 0,
+				opacity: wish.opacity,
+			});
+			for (const option of kinds.options)
+				option.disabled = option.value !== NONE && !pictures.get(option.value);
+			kinds.value = shown;
+			opacity.value = String(wish.opacity);
+			labels[0].hidden = ![...pictures.values()].some(Boolean);
+			labels[2].hidden = shown === NONE;
+			labels[3].hidden = !under;
+			edit.hidden = !service || !pictures.get("result");
+		},
+	};
 }

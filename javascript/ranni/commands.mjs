@@ -5,26 +5,16 @@
  * place in the order, the lock itself, and whether they are shown.
  */
 
-import { DEFAULTS, EMPTY_PANEL, MAX_ELEMENTS, elementFault, freshId, panelFault } from "./document.mjs";
-import {
-	aligned,
-	allowedShift,
-	bounds,
-	distributed,
-	followed,
-	freeBox,
-	moved,
-	resized,
-} from "./geometry.mjs";
+import { DEFAULTS, EMPTY_PANEL, MAX_ELEMENTS, NONE, elementFault, freshId, panelFault } from "./document.mjs";
+import * as geometry from "./geometry.mjs";
+
+const { allowedShift, moved, resized } = geometry;
+const { freeze } = Object;
 
 /** @type {State} */
-export const START = Object.freeze({
-	panel: EMPTY_PANEL,
-	selection: Object.freeze([]),
-	hidden: Object.freeze([]),
-});
+export const START = freeze({ panel: EMPTY_PANEL, selection: NONE, hidden: NONE });
 
-/** How far a copy is shifted so that it does not lie exactly on what it was copied from. */
+/** How far a copy lies aside of what it was copied from. */
 const COPY_SHIFT = 0.02;
 
 /** @type {IsSame} */
@@ -40,21 +30,19 @@ function withState(state, changes) {
 	const present = (/** @type {Ids} */ list) =>
 		Object.isFrozen(list) && list.every((id) => ids.has(id))
 			? list
-			: Object.freeze(list.filter((id) => ids.has(id)));
-	return Object.freeze({ ...next, selection: present(next.selection), hidden: present(next.hidden) });
+			: freeze(list.filter((id) => ids.has(id)));
+	return freeze({ ...next, selection: present(next.selection), hidden: present(next.hidden) });
 }
 
-/** The panel changed by hand: its prompt no longer describes it. @type {Edited} */
+/** @type {Edited} */
 function edited(state, changes, selection = state.selection) {
-	const provenance = Object.freeze({ ...state.panel.provenance, edited: true });
-	return withState(state, { panel: Object.freeze({ ...state.panel, ...changes, provenance }), selection });
+	const provenance = freeze({ ...state.panel.provenance, edited: true });
+	return withState(state, { panel: freeze({ ...state.panel, ...changes, provenance }), selection });
 }
 
 /** @type {WithElements} */
 const withElements = (state, elements, selection) =>
-	isSame(elements, state.panel.elements)
-		? state
-		: edited(state, { elements: Object.freeze(elements) }, selection);
+	isSame(elements, state.panel.elements) ? state : edited(state, { elements: freeze(elements) }, selection);
 
 /** @type {WithField} */
 function withField(element, name, value) {
@@ -62,11 +50,11 @@ function withField(element, name, value) {
 	const usual = DEFAULTS[name];
 	const isUsual = name in DEFAULTS && JSON.stringify(value) === JSON.stringify(usual);
 	if (JSON.stringify(old ?? usual) === JSON.stringify(value)) return element;
-	const frozen = Array.isArray(value) ? Object.freeze([...value]) : value;
-	return /** @type {PanelElement} */ (Object.freeze(isUsual ? rest : { ...rest, [name]: frozen }));
+	const frozen = Array.isArray(value) ? freeze([...value]) : value;
+	return /** @type {any} */ (freeze(isUsual ? rest : { ...rest, [name]: frozen }));
 }
 
-/** The element in another box; its keypoints follow, a mask no longer fits and goes. @type {Placed} */
+/** @type {Placed} */
 function placed(element, to) {
 	const from = element.box;
 	const [old, sides] = [sidesOf(from), sidesOf(to)];
@@ -74,41 +62,36 @@ function placed(element, to) {
 	const { mask: _, ...rest } = element;
 	const follow = (/** @type {any} */ point) => {
 		if (typeof point?.x !== "number" || typeof point?.y !== "number") return point;
-		const [x, y] = followed(point.x, point.y, from, to);
-		return Object.freeze({ ...point, x, y });
+		const [x, y] = geometry.followed(point.x, point.y, from, to);
+		return freeze({ ...point, x, y });
 	};
-	const points = Array.isArray(rest.keypoints)
-		? { keypoints: Object.freeze(rest.keypoints.map(follow)) }
-		: {};
-	const box = Object.freeze({ ...from, ...to });
-	return /** @type {PanelElement} */ (Object.freeze({ ...rest, ...points, box }));
+	const { keypoints } = rest;
+	const points = Array.isArray(keypoints) && { keypoints: freeze(keypoints.map(follow)) };
+	return /** @type {any} */ (freeze({ ...rest, ...points, box: freeze({ ...from, ...to }) }));
 }
 
 /** @type {OpenElements} */
 export const openElements = ({ panel }, ids) => panel.elements.filter((e) => ids.includes(e.id) && !e.locked);
 
-/** The chosen elements that are seen and open: those that handles are drawn around. @param {State} state */
+/** @type {Grasped} */
 export const grasped = (state) =>
 	openElements(state, state.selection).filter((e) => !state.hidden.includes(e.id));
 
-/** Select these, in the panel's order. @type {(ids: Ids) => Command} */
+/** @type {Select} */
 export const select = (ids) => (state) => {
 	const wanted = new Set(ids);
 	const selection = state.panel.elements.map((e) => e.id).filter((id) => wanted.has(id));
 	return isSame(selection, state.selection) ? state : withState(state, { selection });
 };
 
-/** Select one more, or one less. @type {(id: string) => Command} */
+/** @type {ToggleSelected} */
 export const toggleSelected = (id) => (state) => {
 	const { selection } = state;
 	const others = selection.filter((other) => other !== id);
 	return select(others.length < selection.length ? others : [...selection, id])(state);
 };
 
-/**
- * Put elements in front (with ids of their own, open, copies a little aside) and select them.
- * @type {Insert}
- */
+/** @type {Insert} */
 export const insert = (items) => (state) => {
 	const { elements } = state.panel;
 	const taken = new Set(elements.map((e) => e.id));
@@ -116,7 +99,7 @@ export const insert = (items) => (state) => {
 	const added = items.slice(0, MAX_ELEMENTS - elements.length).map(({ id: _, ...item }) => {
 		const id = freshId(taken);
 		taken.add(id);
-		return withField(/** @type {any} */ (Object.freeze({ id, ...item })), "locked", false);
+		return withField(/** @type {any} */ (freeze({ id, ...item })), "locked", false);
 	});
 	const isCopy = added.some((e) => spots.has(sidesOf(e.box).join()));
 	const aside = isCopy ? added.map((e) => placed(e, besides(e.box))) : added;
@@ -124,78 +107,73 @@ export const insert = (items) => (state) => {
 	return withElements(state, [...elements, ...aside], selection);
 };
 
-/** A box shifted right and down, or left and up where there is no room. @param {Box} box */
+/** @type {Besides} */
 function besides(box) {
 	const by = (/** @type {number} */ end) => (end + COPY_SHIFT <= 1 ? COPY_SHIFT : -COPY_SHIFT);
 	return moved(box, by(box.x1), by(box.y1));
 }
 
-/** A new element in front, where there is most room unless a box says where. @type {Add} */
+/** @type {Add} */
 export const add = (description, box) => (state) =>
-	insert([{ description, box: box ?? freeBox(state.panel.elements.map((e) => e.box)) }])(state);
+	insert([{ description, box: box ?? geometry.freeBox(state.panel.elements.map((e) => e.box)) }])(state);
 
-/** @type {(ids: Ids) => Command} */
+/** @type {OfIds} */
 export const duplicate = (ids) => (state) =>
 	insert(state.panel.elements.filter((e) => ids.includes(e.id)))(state);
 
-/** @type {(ids: Ids) => Command} */
+/** @type {OfIds} */
 export const remove = (ids) => (state) => {
 	const gone = openElements(state, ids);
-	return withElements(
-		state,
-		state.panel.elements.filter((e) => !gone.includes(e)),
-	);
+	const left = state.panel.elements.filter((e) => !gone.includes(e));
+	return withElements(state, left);
 };
 
-/** Put elements into these boxes. @type {Place} */
-export const place = (boxes) => (state) =>
-	withElements(
-		state,
-		state.panel.elements.map((e) => placed(e, boxes.get(e.id) ?? e.box)),
-	);
+/** @type {Place} */
+export const place = (boxes) => (state) => {
+	const elements = state.panel.elements.map((e) => placed(e, boxes.get(e.id) ?? e.box));
+	return withElements(state, elements);
+};
 
-/** Put those of these elements that are open into the boxes that their boxes give. @type {Arrange} */
+/** @type {Arrange} */
 export const arrange = (ids, arrange) => (state) => {
 	const open = openElements(state, ids);
 	const boxes = arrange(open.map((e) => e.box));
 	return place(new Map(open.map((e, index) => [e.id, boxes[index]])))(state);
 };
 
-/** Shift elements together, as far as the canvas allows. @type {CommandMove} */
+/** @type {CommandMove} */
 export const move = (ids, dx, dy) =>
 	arrange(ids, (boxes) => {
-		const [x, y] = allowedShift(bounds(boxes), dx, dy);
+		const [x, y] = allowedShift(geometry.bounds(boxes), dx, dy);
 		return boxes.map((box) => moved(box, x, y));
 	});
 
-/** Move the right and lower edges of elements. @type {Resize} */
+/** @type {Resize} */
 export const resize = (ids, dx, dy) =>
 	arrange(ids, (boxes) => boxes.map((box) => resized(box, "se", box.x1 + dx, box.y1 + dy)));
 
 /** @type {Align} */
 export const align = (ids, edge) =>
-	arrange(ids, (boxes) => (boxes.length < 2 ? boxes : aligned(boxes, edge)));
+	arrange(ids, (boxes) => (boxes.length < 2 ? boxes : geometry.aligned(boxes, edge)));
 
-/** Equal gaps along an axis. @type {Distribute} */
-export const distribute = (ids, axis) => arrange(ids, (boxes) => distributed(boxes, axis));
+/** @type {Distribute} */
+export const distribute = (ids, axis) => arrange(ids, (boxes) => geometry.distributed(boxes, axis));
 
-/** Set a field of elements; those for which the value is wrong keep theirs. @type {SetField} */
+/** @type {SetField} */
 export const setField = (ids, name, value) => (state) => {
 	const isFor = (/** @type {PanelElement} */ e) =>
 		ids.includes(e.id) && (!e.locked || name === "locked") && !elementFault(e, name, value);
-	return withElements(
-		state,
-		state.panel.elements.map((e) => (isFor(e) ? withField(e, name, value) : e)),
-	);
+	const elements = state.panel.elements.map((e) => (isFor(e) ? withField(e, name, value) : e));
+	return withElements(state, elements);
 };
 
-/** Set a field of the panel itself; a wrong value changes nothing. @type {SetPanelField} */
+/** @type {SetPanelField} */
 export const setPanelField = (name, value) => (state) => {
 	const old = state.panel[name] ?? (typeof value === "string" ? "" : undefined);
 	return old === value || panelFault(name, value) ? state : edited(state, { [name]: value });
 };
 
-/** Change the order; `elements` run from back to front. @type {Reorder} */
+/** @type {Reorder} */
 export const reorder = (ids, to) => (state) => {
 	const elements = [...state.panel.elements];
 	const isChosen = (/** @type {PanelElement} */ e) => ids.includes(e.id);
@@ -212,13 +190,13 @@ export const reorder = (ids, to) => (state) => {
 	return withElements(state, elements);
 };
 
-/** Show or hide on the canvas; hidden elements stay in the panel. @type {SetHidden} */
+/** @type {SetHidden} */
 export const setHidden = (ids, hide) => (state) => {
 	const all = state.panel.elements.map((e) => e.id);
 	const hidden = all.filter((id) => (ids.includes(id) ? hide : state.hidden.includes(id)));
 	return isSame(hidden, state.hidden) ? state : withState(state, { hidden });
 };
 
-/** Another panel in place of this one. @type {(panel: Panel) => Command} */
+/** @type {ReplacePanel} */
 export const replacePanel = (panel) => (state) =>
 	JSON.stringify(panel) === JSON.stringify(state.panel) ? state : withState(state, { panel });

@@ -1,10 +1,9 @@
 /**
- * A panel document: what it may hold, and the reading of an untrusted one.
- *
- * The fields and their limits are those of `lib_ranni.panel.types`. Fields that are not known here survive.
+ * A panel document: what it may hold, and the reading of an untrusted one. The fields and their limits are
+ * those of `lib_ranni.panel.types`; fields that are not known here survive.
  */
 
-import { between, clamp } from "./geometry.mjs";
+import { areOutside, between, clamp } from "./geometry.mjs";
 
 export const MAX_ELEMENTS = 1000;
 export const MAX_TEXT = 10_000;
@@ -13,16 +12,19 @@ export const MAX_SEED = 2 ** 32 - 1;
 const MAX_DEPTH = 32;
 /** Half of a surrogate pair. */
 const HALF = /[\ud800-\udfff]/gu;
+const { freeze } = Object;
+/** @type {readonly any[]} */
+export const NONE = freeze([]);
 
 /** @type {Panel} */
-export const EMPTY_PANEL = Object.freeze({ version: 1, elements: Object.freeze([]) });
+export const EMPTY_PANEL = freeze({ version: 1, elements: NONE });
 
 /** What a field that is not there stands for. @type {Readonly<Record<string, any>>} */
-export const DEFAULTS = Object.freeze({
+export const DEFAULTS = {
 	negative: "",
-	colors: Object.freeze([]),
-	keypoints: Object.freeze([]),
-	lora: Object.freeze([]),
+	colors: NONE,
+	keypoints: NONE,
+	lora: NONE,
 	mask: null,
 	weight: 1,
 	base_ratio: null,
@@ -30,38 +32,39 @@ export const DEFAULTS = Object.freeze({
 	end: 1,
 	seed: null,
 	locked: false,
-});
+};
 
 /** @type {IsObject} */
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** @type {IsShort} */
-const isShort = (value, most = MAX_TEXT) => typeof value === "string" && [...value].length <= most;
-
-/** @type {IsName} */
+/** @type {IsText} */
 const isName = (value, most) => value !== "" && isShort(value, most) && value.search(HALF) < 0;
 
-/** @type {IsNumber} */
+/** @type {IsText} */
+const isShort = (value, most) => typeof value === "string" && [...value].length <= most;
+
+/** @type {IsWithin} */
 const isNumber = (low, high) => (value) => typeof value === "number" && value >= low && value <= high;
 
-/** @type {IsWhole} */
+/** @type {IsWithin} */
 const isWhole = (low, high) => (value) => Number.isInteger(value) && value >= low && value <= high;
 
-/** @type {(isRight: Is) => Is} */
+/** @type {IsListOf} */
 const isListOf = (isRight) => (value) => Array.isArray(value) && value.every((item) => isRight(item));
 
-/** Records with a name of at most so many characters. @type {IsNamed} */
+/** @type {IsNamed} */
 const isNamed = (most, isRight) =>
 	isListOf((item) => isObject(item) && isName(item.name, most) && isRight(item));
 
 /** @type {Is} */
-const isMask = (value) =>
-	isObject(value) &&
-	[value.width, value.height].every(isWhole(1, 4096)) &&
-	isListOf(isWhole(0, 2 ** 24))(value.runs) &&
-	value.runs.reduce((/** @type {number} */ sum, /** @type {number} */ run) => sum + run, 0) ===
-		value.width * value.height &&
-	value.runs.some((/** @type {number} */ run, /** @type {number} */ index) => index % 2 && run);
+function isMask(value) {
+	if (!isObject(value) || !isListOf(isWhole(0, 2 ** 24))(value.runs)) return false;
+	const { width, height, runs } = value;
+	const count = { outside: 0, inside: 0 };
+	for (const [index, run] of runs.entries()) count[index % 2 ? "inside" : "outside"] += run;
+	const isFull = count.outside + count.inside === width * height;
+	return [width, height].every(isWhole(1, 4096)) && isFull && count.inside > 0;
+}
 
 /** @type {Must} */
 const must =
@@ -69,92 +72,83 @@ const must =
 	(value) =>
 		isRight(value) ? null : { code, args };
 
-/** The first fault that is found. @type {All} */
+/** @type {All} */
 const all =
 	(...checks) =>
-	(value) =>
-		checks.reduce((/** @type {Fault | null} */ wrong, check) => wrong ?? check(value), null);
+	(value) => {
+		for (const check of checks) {
+			const wrong = check(value);
+			if (wrong) return wrong;
+		}
+		return null;
+	};
 
-/** @type {(check: Check) => Check} */
+/** @type {Optional} */
 const optional = (check) => (value) => (value === null ? null : check(value));
 
-/** @type {LimitedNumber} */
+/** @type {Limited} */
 const number = (low, high) => must("number", isNumber(low, high), low, high);
 
 const text = all(
 	must("text", (value) => typeof value === "string"),
-	must("long", (value) => isShort(value), MAX_TEXT),
+	must("long", (value) => isShort(value, MAX_TEXT), MAX_TEXT),
 	must("unicode", (value) => value.search(HALF) < 0),
 );
 
-/** Maps, since a document may have a field named `__proto__`. @type {Map<string, Check>} */
-const ELEMENT_CHECKS = new Map(
-	Object.entries({
-		description: all(
-			text,
-			must("description", (value) => value.trim()),
-		),
-		negative: text,
-		colors: all(
-			must(
-				"colors",
-				isListOf((c) => typeof c === "string" && /^#[0-9a-f]{6}$/.test(c)),
-			),
-			must("many_colors", (value) => value.length <= MAX_COLORS, MAX_COLORS),
-		),
-		keypoints: must(
-			"keypoints",
-			isNamed(64, ({ x, y }) => [x, y].every(isNumber(0, 1))),
-		),
-		lora: must(
-			"lora",
-			isNamed(256, ({ weight = 1 }) => isNumber(-10, 10)(weight)),
-		),
-		mask: optional(must("mask", isMask)),
-		weight: number(0, 10),
-		base_ratio: optional(number(0, 1)),
-		start: number(0, 1),
-		end: number(0, 1),
-		seed: optional(must("seed", isWhole(0, MAX_SEED), MAX_SEED)),
-		locked: must("flag", (value) => typeof value === "boolean"),
-	}),
-);
+/** @type {FaultBy} */
+const faultBy = (checks) => (name, value) => (Object.hasOwn(checks, name) ? checks[name](value) : null);
 
-/** @type {Map<string, Check>} */
-const PANEL_CHECKS = new Map(Object.entries({ base: text, negative: text, aspect: number(0.1, 10) }));
+const fieldFault = faultBy({
+	description: all(
+		text,
+		must("description", (value) => value.trim()),
+	),
+	negative: text,
+	colors: all(
+		must(
+			"colors",
+			isListOf((c) => typeof c === "string" && /^#[0-9a-f]{6}$/.test(c)),
+		),
+		must("many_colors", (value) => value.length <= MAX_COLORS, MAX_COLORS),
+	),
+	keypoints: must(
+		"keypoints",
+		isNamed(64, ({ x, y }) => [x, y].every(isNumber(0, 1))),
+	),
+	lora: must(
+		"lora",
+		isNamed(256, ({ weight = 1 }) => isNumber(-10, 10)(weight)),
+	),
+	mask: optional(must("mask", isMask)),
+	weight: number(0, 10),
+	base_ratio: optional(number(0, 1)),
+	start: number(0, 1),
+	end: number(0, 1),
+	seed: optional(must("seed", isWhole(0, MAX_SEED), MAX_SEED)),
+	locked: must("flag", (value) => typeof value === "boolean"),
+});
 
-/** @type {FieldFault} */
-const fieldFault = (name, value) => ELEMENT_CHECKS.get(name)?.(value) ?? null;
+/** What is wrong with a value for a field of a panel, or null. */
+export const panelFault = faultBy({ base: text, negative: text, aspect: number(0.1, 10) });
 
-/** What is wrong with a value for a field of this element, or null. @type {ElementFault} */
+/** @type {ElementFault} */
 export function elementFault(element, name, value) {
 	const isSpan =
-		(name !== "start" || value < fieldOf(element, "end")) &&
-		(name !== "end" || value > fieldOf(element, "start"));
+		name === "start" ? value < fieldOf(element, "end") : name !== "end" || value > fieldOf(element, "start");
 	return fieldFault(name, value) ?? (isSpan ? null : { code: "span", args: [] });
 }
 
-/** What is wrong with a value for a field of a panel, or null. @type {PanelFault} */
-export const panelFault = (name, value) => PANEL_CHECKS.get(name)?.(value) ?? null;
-
-/**
- * A field's value, or what its absence stands for.
- * @param {Readonly<Record<string, any>>} element @param {string} name
- */
+/** @type {FieldOf} */
 export const fieldOf = (element, name) => element[name] ?? DEFAULTS[name] ?? null;
 
-/** The first of e1, e2, ... that is not taken. @param {Set<string>} taken */
+/** @type {FreshId} */
 export function freshId(taken) {
 	let count = 1;
 	while (taken.has(`e${count}`)) count += 1;
 	return `e${count}`;
 }
 
-/**
- * Read JSON text, or what JSON text decodes to. Whatever is not kept as it is becomes a problem. `panel` is
- * null where there is nothing that could be shown. Never throws.
- * @type {Read}
- */
+/** @type {Read} */
 export function read(document) {
 	/** @type {Problem[]} */
 	const problems = [];
@@ -172,20 +166,19 @@ export function read(document) {
 		delete members.provenance;
 	}
 	const elements = readElements(members.elements ?? [], tell);
-	return { panel: Object.freeze({ ...members, version: 1, elements }), problems };
+	return { panel: freeze({ ...members, version: 1, elements }), problems };
 }
 
 /** @type {ReadElements} */
 function readElements(value, tell) {
 	if (!Array.isArray(value)) {
 		tell("dropped", "elements");
-		return EMPTY_PANEL.elements;
+		return NONE;
 	}
 	if (value.length > MAX_ELEMENTS) tell("many", "elements", MAX_ELEMENTS);
 	const items = value.slice(0, MAX_ELEMENTS);
 	const given = items.map((item) => item?.id);
 	const used = new Set();
-	/** @type {PanelElement[]} */
 	const elements = [];
 	for (const [index, item] of items.entries()) {
 		const path = `elements[${index}]`;
@@ -197,23 +190,25 @@ function readElements(value, tell) {
 			id = freshId(new Set([...used, ...given]));
 		}
 		used.add(id);
-		elements.push(/** @type {PanelElement} */ (Object.freeze({ ...element, id })));
+		elements.push(freeze({ ...element, id }));
 	}
-	return Object.freeze(elements);
+	return freeze(elements);
 }
 
 /** @type {ReadElement} */
 function readElement(item, path, tell) {
 	const isDescribed = typeof item?.description === "string" && item.description.trim();
-	if (!isObject(item)) tell("dropped", path);
-	else if (!isDescribed) tell("undescribed", `${path}.description`);
-	if (!isObject(item) || !isDescribed) return null;
+	if (!isDescribed || !isObject(item)) {
+		if (isObject(item)) tell("undescribed", `${path}.description`);
+		else tell("dropped", path);
+		return null;
+	}
 	// A mask alone says where the element is.
 	const place = item.box ?? (isObject(item.mask) ? { x0: 0, y0: 0, x1: 1, y1: 1 } : null);
-	const found = readBox(place, `${path}.box`, tell);
-	if (found === null) return null;
-	/** @type {Record<string, any>} */
-	const element = { ...item, box: found };
+	const box = readBox(place, `${path}.box`, tell);
+	if (box === null) return null;
+	/** @type {any} */
+	const element = { ...item, box };
 	mend(element, `${path}.`, fieldFault, tell);
 	if (fieldOf(element, "start") >= fieldOf(element, "end")) {
 		tell("span", `${path}.start`);
@@ -233,15 +228,13 @@ function readBox(value, path, tell) {
 	// Whole numbers are thousandths.
 	const isLarge = Math.max(...given) > 10 && given.every(isWhole(0, 1000));
 	const [ax, ay, bx, by] = given.map((side) => (isLarge ? side / 1000 : side));
-	if (0 <= ax && ax < bx && bx <= 1 && 0 <= ay && ay < by && by <= 1 && !isLarge)
-		return /** @type {Box} */ (Object.freeze({ ...value }));
-	const isOutside =
-		Math.max(Math.min(ax, bx), Math.min(ay, by)) > 1 || Math.min(Math.max(ax, bx), Math.max(ay, by)) < 0;
+	if (0 <= ax && ax < bx && bx <= 1 && 0 <= ay && ay < by && by <= 1 && !isLarge) return freeze({ ...value });
+	const isOutside = areOutside(ax, ay, bx, by);
 	tell(isOutside ? "outside" : "mended_box", path);
 	return isOutside ? null : between(ax, ay, bx, by, 0.005);
 }
 
-/** Mend the fields of a record, in place; what cannot be mended goes. @type {Mend} */
+/** @type {Mend} */
 function mend(record, prefix, check, tell) {
 	for (const name of Object.keys(record)) {
 		const wrong = check(name, record[name]);
@@ -253,30 +246,25 @@ function mend(record, prefix, check, tell) {
 	}
 }
 
-/** The nearest right value, or undefined. @type {Mended} */
+/** @type {Mended} */
 function mended(value, { code, args }) {
 	if (code === "number" && typeof value === "number") return clamp(value, Number(args[0]), Number(args[1]));
 	if (code === "unicode" || code === "long")
 		return [...value].slice(0, MAX_TEXT).join("").replace(HALF, "\ufffd");
 	if (!Array.isArray(value)) return undefined;
 	if (code.endsWith("colors"))
-		return Object.freeze(value.filter((c) => !fieldFault("colors", [c])).slice(0, MAX_COLORS));
-	return Object.freeze(value.map(bounded).filter((item) => !fieldFault(code, [item])));
+		return freeze(value.filter((c) => !fieldFault("colors", [c])).slice(0, MAX_COLORS));
+	return freeze(value.map(bounded).filter((item) => !fieldFault(code, [item])));
 }
 
-/** @type {[name: string, low: number, high: number][]} */
-const LIMITS = [
-	["weight", -10, 10],
-	["x", 0, 1],
-	["y", 0, 1],
-];
+const LIMITS = { weight: [-10, 10], x: [0, 1], y: [0, 1] };
 
-/** A record of a list with its numbers within their limits. @param {any} item */
+/** @type {Bounded} */
 function bounded(item) {
 	const copy = { ...item };
-	for (const [name, low, high] of LIMITS)
+	for (const [name, [low, high]] of Object.entries(LIMITS))
 		if (typeof copy[name] === "number") copy[name] = clamp(copy[name], low, high);
-	return Object.freeze(copy);
+	return freeze(copy);
 }
 
 /** @type {Decode} */
@@ -291,10 +279,7 @@ function decode(document, tell) {
 	}
 }
 
-/**
- * A frozen copy of a JSON value (its top stays open); what is nested too deep or would change is a problem.
- * @type {Kept}
- */
+/** @type {Kept} */
 function kept(value, path, depth, tell) {
 	if (Number.isInteger(value) && !Number.isSafeInteger(value)) tell("inexact", path);
 	if (typeof value !== "object" || value === null) return value;
@@ -302,10 +287,10 @@ function kept(value, path, depth, tell) {
 		tell("deep", path, MAX_DEPTH);
 		return null;
 	}
-	const below = (/** @type {string | number} */ key, /** @type {any} */ item) =>
-		kept(item, (path ? `${path}.${key}` : String(key)).slice(0, 120), depth - 1, tell);
-	const copy = Array.isArray(value)
-		? value.map((item, index) => below(index, item))
-		: Object.fromEntries(Object.entries(value).map(([key, item]) => [key, below(key, item)]));
-	return depth === MAX_DEPTH ? copy : Object.freeze(copy);
+	const members = Object.entries(value).map(([key, item]) => [
+		key,
+		kept(item, (path ? `${path}.${key}` : key).slice(0, 120), depth - 1, tell),
+	]);
+	const copy = Array.isArray(value) ? members.map(([, item]) => item) : Object.fromEntries(members);
+	return depth === MAX_DEPTH ? copy : freeze(copy);
 }

@@ -1,35 +1,44 @@
 /** Making and updating nodes. Text only ever becomes text nodes and attribute values. */
 
-const SVG = "http://www.w3.org/2000/svg";
-const SAYING = "[data-text], [data-title], [data-label]";
+import { strokesOf } from "./strings.mjs";
 
-/** @type {<E extends Element>(node: E, attributes: Attributes, children: Child[]) => E} */
-function filled(node, attributes, children) {
-	update(node, attributes);
-	node.append(.../** @type {Node[]} */ (children.filter(Boolean)));
+/** Attributes of what is only there to be seen. */
+export const SILENT = { "aria-hidden": "true" };
+
+/** @type {Filled} */
+function filled(tag, parts, make) {
+	const [name, ...classes] = tag.split(".");
+	const node = make(name);
+	for (const one of classes) setClass(node, one, true);
+	for (const part of parts)
+		if (part instanceof Node || typeof part === "string") node.append(part);
+		else if (part) update(node, part);
 	return node;
 }
 
-/**
- * An HTML element. Attributes that are functions become listeners of the event they are named for; the keys in
- * `data-text`, `data-title` and `data-label` are those of texts for `translate`. Children may be missing.
- * @type {MakeHtml}
- */
-export const html = (name, attributes = {}, ...children) =>
-	filled(document.createElement(name), attributes, children);
+/** @type {MakeHtml} */
+export const html = (tag, ...parts) => filled(tag, parts, (name) => document.createElement(name));
 
-/** An SVG element, likewise. @type {MakeSvg} */
-export const svg = (name, attributes = {}, ...children) =>
-	filled(document.createElementNS(SVG, name), attributes, children);
+/** @type {MakeSvg} */
+export const svg = (tag, ...parts) =>
+	filled(tag, parts, (name) => document.createElementNS("http://www.w3.org/2000/svg", name));
 
-/** A button that says the text of a key. @param {string} key @param {Listener} click @param {string} [kind] */
+/** @type {MakeButton} */
 export const button = (key, click, kind = "button") =>
-	html("button", { type: "button", class: `ranni-${kind}`, "data-text": key, click });
+	html(`button.${kind}`, { type: "button", "data-text": key, click });
 
-/** Attributes of what has no text of its own. @param {string} name */
+/** @param {string} name */
+export const icon = (name) =>
+	svg("svg.icon", { viewBox: "0 0 16 16", ...SILENT }, svg("path", { d: strokesOf(name) }));
+
+/** @type {MakeTool} */
+export const tool = (name, click, attributes = { "data-title": name }) =>
+	html("button.tool", { type: "button", "data-tool": name, click }, attributes, icon(name));
+
+/** @type {Named} */
 export const named = (name) => ({ title: name, "aria-label": name });
 
-/** Set attributes where they differ; null, undefined and false remove one. @type {Update} */
+/** @type {Update} */
 export function update(node, attributes) {
 	for (const [name, value] of Object.entries(attributes)) {
 		if (typeof value === "function") node.addEventListener(name, value);
@@ -41,73 +50,71 @@ export function update(node, attributes) {
 	}
 }
 
-/** Set a node's text where it differs. @type {SetText} */
+/** @type {SetClass} */
+export const setClass = (node, name, isSet) => node.classList.toggle(`ranni-${name}`, isSet);
+
+/** @type {SetText} */
 export function setText(node, text) {
 	if (node.textContent !== text) node.textContent = text;
 }
 
-/**
- * Have these texts, which may be anyone's, as the lines of a list.
- * @param {Element} list @param {readonly string[]} lines
- */
+/** @type {SetLines} */
 export const setLines = (list, lines) =>
 	list.replaceChildren(...lines.map((line) => html("li", { dir: "auto" }, line)));
 
-/** Give a node and those in it their texts. @type {Translate} */
+/** @type {Translate} */
 export function translate(root, t) {
-	for (const node of [root, .../** @type {NodeListOf<HTMLElement>} */ (root.querySelectorAll(SAYING))]) {
-		const { text, title, label = text ? "" : title } = node.dataset;
+	for (const node of [root, ...root.querySelectorAll("*")]) {
+		const { text, title, label = text ? "" : title } = /** @type {HTMLElement} */ (node).dataset;
 		if (text) setText(node, t(text));
 		if (title) update(node, { title: t(title) });
 		if (label) update(node, { "aria-label": t(label) });
 	}
 }
 
-/** Whether keys and the clipboard belong to this node itself. @param {EventTarget | null} node */
+/** @type {IsField} */
 export const isField = (node) =>
 	node instanceof Element && node.matches("input, textarea, select, [contenteditable]");
 
-/** Nobody else hears of an event. @param {Event} event */
+/** @type {Consume} */
 export function consume(event) {
 	event.preventDefault();
 	event.stopPropagation();
 }
 
-/** Nodes of things that have ids, in the order of the things. @template {{node: Element}} T */
-export class Keyed {
-	/** @type {Map<string, T>} */ #all = new Map();
-	#parent;
-	#make;
+/** @type {Watch} */
+export function watch() {
+	/** @type {any[]} */
+	let seen = [];
+	return (...values) => {
+		const isNew = values.some((value, index) => value !== seen[index]);
+		seen = values;
+		return isNew;
+	};
+}
 
-	/** @param {Element} parent @param {(id: string) => T} make */
-	constructor(parent, make) {
-		this.#parent = parent;
-		this.#make = make;
-	}
-
-	/** @param {string} id */
-	get(id) {
-		return this.#all.get(id);
-	}
-
-	/** Have these nodes and no others; those that are in their place are left alone. @param {Ids} ids */
-	arrange(ids) {
-		const [parent, wanted, focused] = [this.#parent, new Set(ids), document.activeElement];
-		for (const [id, { node }] of this.#all) {
-			if (wanted.has(id)) continue;
-			node.remove();
-			this.#all.delete(id);
-		}
-		/** @type {Node | null} */
-		let at = parent.firstChild;
-		for (const id of ids) {
-			const item = this.#all.get(id) ?? this.#make(id);
-			this.#all.set(id, item);
-			if (item.node === at) at = at.nextSibling;
-			else parent.insertBefore(item.node, at);
-		}
-		// What is moved loses the focus. A list follows it, the page does not.
-		if (focused !== document.activeElement && parent.contains(focused))
-			/** @type {HTMLElement} */ (focused).focus({ preventScroll: focused instanceof SVGElement });
-	}
+/** @type {MakeKeyed} */
+export function keyed(parent, make) {
+	const all = new Map();
+	return {
+		get: (id) => all.get(id),
+		arrange(ids) {
+			const [wanted, focused] = [new Set(ids), document.activeElement];
+			for (const [id, { node }] of all) {
+				if (wanted.has(id)) continue;
+				node.remove();
+				all.delete(id);
+			}
+			/** @type {Node | null} */
+			let at = parent.firstChild;
+			for (const id of ids) {
+				const { node } = all.get(id) ?? all.set(id, make(id)).get(id);
+				if (node === at) at = node.nextSibling;
+				else parent.insertBefore(node, at);
+			}
+			// What is moved loses the focus. A list follows it, the page does not.
+			if (focused !== document.activeElement && parent.contains(focused))
+				/** @type {HTMLElement} */ (focused).focus({ preventScroll: focused instanceof SVGElement });
+		},
+	};
 }

@@ -1,9 +1,7 @@
 /** Panels kept by name, and files: in a menu, or dropped on the editor. */
 
 import { EMPTY_PANEL, read } from "./document.mjs";
-import { button, consume, html, setText, translate, update } from "./dom.mjs";
-import { tool } from "./icons.mjs";
-import { Part } from "./part.mjs";
+import { button, consume, html, setClass, setText, tool, translate, update } from "./dom.mjs";
 import { download, drawn, png, svgText } from "./pictures.mjs";
 import { ServiceError, wordsOf } from "./service.mjs";
 
@@ -11,185 +9,164 @@ const MOST_MIB = 32;
 /** Formats that the server need not be asked for, or only reads. */
 const UNASKED = ["panel", "omost"];
 
-/** @param {...Child} children */
-const bar = (...children) => html("div", { class: "ranni-bar" }, ...children);
-
 /** @param {string} key */
 const title = (key) => html("h3", { "data-text": key });
 
-export class Files extends Part {
-	#message = html("p", { class: "ranni-fault", role: "alert" });
-	#rows = html("ul", { class: "ranni-rows" });
-	#exports = bar();
-	/** @type {HTMLDialogElement} */
-	#dialog = html("dialog", {
-		class: "ranni-dialog",
-		"data-label": "files",
+/** The button that opens the menu. @type {Create<HTMLElement>} */
+export function createFiles(context) {
+	const { root, service, t } = context;
+	const message = html("p.fault", { role: "alert" });
+	const rows = html("ul.rows");
+	const exports = html("div.bar");
+	const dialog = html("dialog.dialog", { "data-label": "files" });
+	update(dialog, {
 		// Keys in the menu are neither the editor's nor the host's.
 		keydown: (event) => event.stopPropagation(),
 		// Its content fills it, so this is beside it.
-		pointerdown: ({ target }) => target === this.#dialog && this.#dialog.close(),
+		pointerdown: ({ target }) => target === dialog && dialog.close(),
 	});
-	/** Opens the menu. */
-	button = button("files", () => this.#open());
-
-	/** @param {Context} context */
-	constructor(context) {
-		super(context);
-		const drag = (/** @type {DragEvent} */ event) => this.#drag(event);
-		update(context.root, { dragenter: drag, dragover: drag, dragleave: drag, drop: drag });
-		context.root.append(this.#dialog);
-	}
+	update(root, { dragenter: drag, dragover: drag, dragleave: drag, drop: drag });
+	root.append(dialog);
+	context.edit = edit;
 
 	/** @param {DragEvent} event */
-	#drag(event) {
-		const { root } = this.context;
+	function drag(event) {
 		const { type, dataTransfer, relatedTarget } = event;
 		if (!dataTransfer?.types.includes("Files")) return;
 		consume(event);
 		const isLeft = type === "dragleave" && !root.contains(/** @type {Node | null} */ (relatedTarget));
-		root.classList.toggle("ranni-dropping", type !== "drop" && !isLeft);
-		update(root, { "data-drop": this.t("drop") });
-		if (type === "drop") this.#read(dataTransfer.files[0]);
+		setClass(root, "dropping", type !== "drop" && !isLeft);
+		update(root, { "data-drop": t("drop") });
+		if (type === "drop") open(dataTransfer.files[0]);
 	}
 
-	/** Do it, or say why not. @type {Try} */
-	#try(action) {
-		setText(this.#message, "");
+	/** @type {Attempt} */
+	function attempt(action) {
+		setText(message, "");
 		action().catch((error) => {
 			if (!(error instanceof ServiceError)) throw error;
 			const { code, args } = error;
-			if (this.#dialog.open) setText(this.#message, this.t(`fault_${code}`, ...args));
-			else this.context.tell([{ path: "", code, args }], "opened");
+			if (dialog.open) setText(message, t(`fault_${code}`, ...args));
+			else context.tell([{ path: "", code, args }], "opened");
 		});
 	}
 
 	/** @param {File | undefined} file */
-	#read(file) {
-		const { service } = this.context;
+	function open(file) {
 		if (!file) return;
-		this.#try(async () => {
+		attempt(async () => {
 			if (file.size > MOST_MIB * 2 ** 20) throw new ServiceError("large", MOST_MIB);
-			this.#take(service ? await service.open(file) : { panel: await file.text() });
+			take(service ? await service.open(file) : { panel: await file.text() });
 		});
 	}
 
-	/** Bring back what a picture was drawn with, so that the next one keeps the rest of it. @param {string} url */
-	edit(url) {
-		this.#try(async () => {
+	/** @type {Context["edit"]} */
+	function edit(url) {
+		attempt(async () => {
 			const picture = await fetch(url).catch(() => null);
 			if (!picture?.ok) throw new ServiceError("network");
-			const found = await this.context.service?.open(await picture.blob());
-			this.#take({ ...found, guidance: { ...found.guidance, seed: found.seed, keep: true } });
+			const found = await service?.open(await picture.blob());
+			take({ ...found, guidance: { ...found.guidance, seed: found.seed, keep: true } });
 		});
 	}
 
-	/** Show a panel from outside, as one step. @type {FileTake} */
-	#take({ panel: document, problems = [], guidance, prompt, negative }) {
+	/** @type {Take} */
+	function take({ panel: document, problems = [], guidance, prompt, negative }) {
 		const { panel, problems: found } = read(document);
 		if (!panel) throw new ServiceError(found[0].code, found[0].args[0]);
 		const told = wordsOf(problems).map((words) => ({ path: "", code: "server", args: [words] }));
-		this.#dialog.close();
-		this.context.replace(panel);
-		this.context.tell([...told, ...found], "opened");
-		this.context.told(guidance, prompt, negative);
+		dialog.close();
+		context.replace(panel);
+		context.tell([...told, ...found], "opened");
+		context.told(guidance, prompt, negative);
 	}
 
-	/** A button to save the panel as a file. @type {Saving} */
-	#saving(label, end, make) {
-		const save = button("", () => this.#try(async () => download(`panel${end}`, await make())));
+	/** @type {Saver} */
+	function saver(label, end, make) {
+		const save = button("", () => attempt(async () => download(`panel${end}`, await make())));
 		setText(save, label);
 		return save;
 	}
 
-	#open() {
-		const { service } = this.context;
-		const text = html("textarea", {
-			rows: 2,
-			dir: "auto",
-			placeholder: this.t("layout"),
-			"data-label": "layout",
-		});
-		/** @type {HTMLInputElement} */
-		const file = html("input", { type: "file", hidden: true, change: () => this.#read(file.files?.[0]) });
+	function show() {
+		const text = html("textarea", { rows: 2, dir: "auto", placeholder: t("layout"), "data-label": "layout" });
+		const file = html("input", { type: "file", hidden: true });
 		const bring = async () =>
-			this.#take(service ? await service.import({ text: text.value }) : { panel: text.value });
-		const picture = () => drawn(this.context.value(), this.context.aspect);
-		this.#rows.replaceChildren();
-		this.#exports.replaceChildren(
-			this.#saving("JSON", ".json", () => JSON.stringify(this.context.value(), null, 2)),
-			this.#saving("SVG", ".svg", () => svgText(picture())),
-			this.#saving("PNG", ".png", () => png(picture())),
+			take(service ? await service.import({ text: text.value }) : { panel: text.value });
+		const picture = () => drawn(context.value(), context.aspect);
+		update(file, { change: () => open(file.files?.[0]) });
+		rows.replaceChildren();
+		exports.replaceChildren(
+			saver("JSON", ".json", () => JSON.stringify(context.value(), null, 2)),
+			saver("SVG", ".svg", () => svgText(picture())),
+			saver("PNG", ".png", () => png(picture())),
 		);
+		const kept = service ? [title("kept"), rows, keeper(service)] : [];
 		const content = html(
 			"div",
-			{},
-			service && title("kept"),
-			service && this.#rows,
-			service && this.#keeping(service),
+			...kept,
 			title("bring"),
 			text,
-			bar(
-				button("import", () => this.#try(bring)),
+			html(
+				"div.bar",
+				button("import", () => attempt(bring)),
 				button("open", () => file.click()),
-				button("clear", () => this.#take({ panel: EMPTY_PANEL })),
+				button("clear", () => take({ panel: EMPTY_PANEL })),
 			),
 			title("export"),
-			this.#exports,
-			this.#message,
+			exports,
+			message,
 			file,
 		);
-		this.#dialog.replaceChildren(content);
-		translate(this.#dialog, this.t);
-		this.#dialog.showModal();
-		if (service) this.#try(() => this.#ask(service));
+		dialog.replaceChildren(content);
+		translate(dialog, t);
+		dialog.showModal();
+		if (service) attempt(() => ask(service));
 	}
 
-	/** What the server keeps, and the formats that it writes. @param {Service} service */
-	async #ask(service) {
-		await this.#list(service);
+	/** @type {AskKept} */
+	async function ask(service) {
+		await list(service);
 		for (const format of (await service.version()).formats) {
 			if (UNASKED.includes(format)) continue;
 			const write = async () => {
-				const { text, problems } = await service.export({ panel: this.context.value(), format });
-				setText(this.#message, wordsOf(problems).join("\n"));
+				const { text, problems } = await service.export({ panel: context.value(), format });
+				setText(message, wordsOf(problems).join("\n"));
 				return text;
 			};
-			const suffix = format === "tiled_diffusion" ? "json" : "txt";
-			this.#exports.append(this.#saving(format, `-${format}.${suffix}`, write));
+			exports.append(saver(format, `-${format}.${format === "tiled_diffusion" ? "json" : "txt"}`, write));
 		}
 	}
 
-	/** A field for a name. @param {() => void} enter what Enter does @param {string} [value] */
-	#entry(enter, value = "") {
-		const keydown = (/** @type {KeyboardEvent} */ { key, isComposing }) =>
-			key === "Enter" && !isComposing && enter();
-		const name = this.t("name");
+	/** @type {Entry} */
+	function entry(enter, value = "") {
+		const name = t("name");
 		return html("input", {
 			placeholder: name,
 			"aria-label": name,
 			value,
 			maxlength: 80,
 			dir: "auto",
-			keydown,
+			keydown: ({ key, isComposing }) => key === "Enter" && !isComposing && enter(),
 		});
 	}
 
-	/** The field to keep the panel by a name; one that is taken is asked about. @param {Service} service */
-	#keeping(service) {
-		const keep = (replace = false) =>
-			this.#try(async () => {
-				const body = { name: name.value.trim(), panel: this.context.value(), replace };
+	/** @type {Keeper} */
+	function keeper(service) {
+		const keep = (isSure = false) =>
+			attempt(async () => {
+				const body = { name: name.value.trim(), panel: context.value(), replace: isSure };
 				const failed = await service.panels.save(body).catch((error) => error);
 				again.hidden = failed.status !== 409;
 				if (failed instanceof Error) throw failed;
-				await this.#list(service);
+				await list(service);
 			});
-		const name = this.#entry(keep);
+		const name = entry(keep);
 		const again = button("overwrite", () => keep(true));
 		again.hidden = true;
-		name.addEventListener("input", () => (again.hidden = true));
-		return bar(
+		update(name, { input: () => (again.hidden = true) });
+		return html(
+			"div.bar",
 			name,
 			button("keep", () => keep()),
 			again,
@@ -197,40 +174,43 @@ export class Files extends Part {
 	}
 
 	/** @param {Service} service */
-	async #list(service) {
+	async function list(service) {
 		/** @type {{names: string[]}} */
 		const { names } = await service.panels.list();
-		this.#rows.replaceChildren(...names.map((name) => this.#row(service, name)));
+		rows.replaceChildren(...names.map((name) => row(service, name)));
 		// What had the focus may be gone.
-		if (!this.#dialog.contains(document.activeElement)) this.#dialog.querySelector("input")?.focus();
+		if (!dialog.contains(document.activeElement)) dialog.querySelector("input")?.focus();
 	}
 
-	/** A kept panel; renaming and deleting ask in its place. @param {Service} service @param {string} name */
-	#row(service, name) {
+	/** @type {KeptRow} */
+	function row(service, name) {
 		const { load, rename, delete: remove } = service.panels;
-		const show = (/** @type {HTMLElement[]} */ ...nodes) => {
-			row.replaceChildren(...nodes);
-			translate(row, this.t);
+		const node = html("li.row");
+		const shows = (/** @type {HTMLElement[]} */ ...nodes) => {
+			node.replaceChildren(...nodes);
+			translate(node, t);
 			nodes[0].focus();
 		};
-		const act = (/** @type {Promise<any>} */ done) => this.#try(() => done.then(() => this.#list(service)));
-		const small = (/** @type {string} */ what, /** @type {Listener} */ click) =>
-			tool(what, click, { title: this.t(what), "aria-label": `${this.t(what)}: ${name}` });
+		const act = (/** @type {Promise<any>} */ done) => attempt(() => done.then(() => list(service)));
+		/** @type {MakeTool} */
+		const small = (what, click) => tool(what, click, { title: t(what), "aria-label": `${t(what)}: ${name}` });
 		const renaming = () => {
 			const enter = () => act(rename({ name, to: to.value.trim() }));
-			const to = this.#entry(enter, name);
-			show(to, button("rename", enter), back);
+			const to = entry(enter, name);
+			shows(to, button("rename", enter), back);
 		};
 		const sure = button("really", () => act(remove({ name })));
-		const main = button("", () => this.#try(async () => this.#take(await load({ name }))), "name");
-		const asked = html("span", { class: "ranni-name" });
-		for (const node of [main, asked]) {
-			update(node, { dir: "auto" });
-			setText(node, name);
+		const main = button("", () => attempt(async () => take(await load({ name }))), "name");
+		const asked = html("span.name");
+		for (const named of [main, asked]) {
+			update(named, { dir: "auto" });
+			setText(named, name);
 		}
-		const usual = [main, small("rename", renaming), small("remove", () => show(sure, asked, back))];
-		const back = small("close", () => show(...usual));
-		const row = html("li", { class: "ranni-row" }, ...usual);
-		return row;
+		const usual = [main, small("rename", renaming), small("remove", () => shows(sure, asked, back))];
+		const back = small("close", () => shows(...usual));
+		node.append(...usual);
+		return node;
 	}
+
+	return button("files", show);
 }

@@ -1,294 +1,238 @@
 /** What a mouse, a finger or a pen does on the canvas. */
 
 import { add, grasped, openElements, place, select, toggleSelected } from "./commands.mjs";
-import { update } from "./dom.mjs";
-import {
-	LEAST,
-	allowedShift,
-	between,
-	bounds,
-	box,
-	clamp,
-	hits,
-	meets,
-	moved,
-	nextBelow,
-	resized,
-	scaled,
-	sizeOf,
-	snap,
-	snapLines,
-	snapPlaces,
-} from "./geometry.mjs";
-import { Part } from "./part.mjs";
+import { setClass, update } from "./dom.mjs";
+import * as geometry from "./geometry.mjs";
+
+const { bounds, clamp, moved, sizeOf } = geometry;
 
 const CLICK_PX = 4;
 const SNAP_PX = 6;
 
-/** @type {Overlay} */
-const NOTHING = Object.freeze({ guides: [], marquee: null });
-
-export class Gestures extends Part {
-	/** @type {Gesture | null} */ #gesture = null;
-	/** @type {Map<number, [number, number]>} */ #fingers = new Map();
-	#count = 0;
-	#node = this.context.canvas.node;
-	overlay = NOTHING;
-	/** Whether the space bar is down, so that dragging pans. */
-	spaceHeld = false;
-
-	/** @param {Context} context */
-	constructor(context) {
-		super(context);
-		const lost = (/** @type {PointerEvent} */ event) => this.#lost(event);
-		// Focus is ours to give; the middle button would scroll, and on Linux paste what is selected.
-		const prevent = (/** @type {Event} */ event) => event.preventDefault();
-		update(this.#node, {
-			pointerdown: (event) => this.#down(event),
-			pointermove: (event) => this.#move(event),
-			pointerup: (event) => this.#up(event),
-			pointercancel: lost,
-			lostpointercapture: lost,
-			wheel: (event) => this.#wheel(event),
-			mousedown: prevent,
-			mouseup: prevent,
-			auxclick: prevent,
-		});
-	}
-
-	/** Whether something is being dragged. */
-	get busy() {
-		return this.#gesture !== null;
-	}
-
-	/** Give up what is being dragged, as if it had not begun. @returns {boolean} whether there was anything */
-	cancel() {
-		const gesture = this.#gesture;
-		if (!gesture) return false;
-		this.store.cancel(gesture.run);
-		this.apply(select(gesture.before.selection));
-		this.#end();
-		return true;
-	}
+/** @type {Create<Gestures>} */
+export function createGestures(context) {
+	const { store, viewport, options, canvas, redraw } = context;
+	const { node } = canvas;
+	/** @type {Gesture | null} */
+	let gesture = null;
+	/** Where they are, by their pointer's id. @type {Map<number, [number, number]>} */
+	const fingers = new Map();
+	let count = 0;
+	/** @type {Gestures} */
+	const gestures = {
+		overlay: {},
+		spaceHeld: false,
+		get isBusy() {
+			return gesture !== null;
+		},
+		cancel() {
+			if (!gesture) return false;
+			store.cancel(gesture.run);
+			store.apply(select(gesture.before.selection));
+			end();
+			return true;
+		},
+	};
 
 	/** @type {At} */
-	#at({ clientX, clientY }) {
-		const { left, top } = this.#node.getBoundingClientRect();
+	function at({ clientX, clientY }) {
+		const { left, top } = node.getBoundingClientRect();
 		return [clientX - left, clientY - top];
 	}
 
 	/** @type {OnPointer} */
-	#down(event) {
+	function press(event) {
 		const { pointerId: pointer, button } = event;
-		const [px, py] = this.#at(event);
+		const [px, py] = at(event);
 		// Who points needs no ring to see what has the focus.
-		this.#node.classList.add("ranni-pointed");
-		this.#fingers.set(pointer, [px, py]);
-		this.#node.setPointerCapture(pointer);
-		if (this.#fingers.size === 2) this.cancel();
-		if (this.#fingers.size > 1 || this.#gesture || button > 1) return;
-		this.store.seal();
-		const [x, y] = this.context.viewport.toCanvas(px, py);
-		const run = `drag ${(this.#count += 1)}`;
-		/** @type {Gesture} */
-		const gesture = {
-			kind: "draw",
-			pointer,
-			px,
-			py,
-			x,
-			y,
-			before: this.state,
-			run,
-			began: false,
-			snaps: false,
-		};
-		this.#gesture = gesture;
-		if (button === 1 || this.spaceHeld) gesture.kind = "pan";
-		else this.#choose(event, gesture);
-		gesture.before = this.state;
-		const { selection } = this.state;
-		this.context.canvas.focus(selection.length === 1 ? selection[0] : undefined);
+		setClass(node, "pointed", true);
+		fingers.set(pointer, [px, py]);
+		node.setPointerCapture(pointer);
+		if (fingers.size === 2) gestures.cancel();
+		if (fingers.size > 1 || gesture || button > 1) return;
+		store.seal();
+		const [x, y] = viewport.toCanvas(px, py);
+		const run = `drag ${(count += 1)}`;
+		gesture = { kind: "draw", pointer, px, py, x, y, before: store.state, run, began: false, snaps: false };
+		if (button === 1 || gestures.spaceHeld) gesture.kind = "pan";
+		else choose(event, gesture);
+		gesture.before = store.state;
+		canvas.focus(store.selection);
 	}
 
-	/** What a press at this place begins. @type {Choose} */
-	#choose({ target, ctrlKey, metaKey, shiftKey, altKey }, gesture) {
-		const { keypoints } = this.context;
-		const { selection } = this.state;
+	/** @type {Choose} */
+	function choose({ target, ctrlKey, metaKey, shiftKey, altKey }, begun) {
+		const { x, y, run } = begun;
+		const { keypoints } = context;
+		const { selection } = store;
 		const grip = /** @type {Element} */ (target).closest("[data-handle], [data-point]");
 		const { handle, point } = /** @type {SVGElement | null} */ (grip)?.dataset ?? {};
 		if (handle) {
-			gesture.kind = "resize";
-			gesture.handle = /** @type {Handle} */ (handle);
+			begun.kind = "resize";
+			begun.handle = /** @type {Handle} */ (handle);
 			return;
 		}
-		if (point || keypoints.placing) {
-			gesture.kind = "point";
-			gesture.point = point ? Number(point) : keypoints.put(gesture.x, gesture.y, gesture.run);
+		if (point || keypoints.isPlacing) {
+			begun.kind = "point";
+			begun.point = point ? Number(point) : keypoints.put(x, y, run);
 			return;
 		}
-		const found = hits(this.visible, gesture.x, gesture.y);
+		const found = geometry.hits(store.visible, x, y);
 		const top = found[0];
-		gesture.click = top ? [top.id] : [];
+		begun.click = top ? [top.id] : [];
 		if (ctrlKey || metaKey) return;
 		if (!top) {
-			if (shiftKey) gesture.kind = "marquee";
+			if (shiftKey) begun.kind = "marquee";
 			return;
 		}
+		const isChosen = (/** @type {PanelElement} */ e) => selection.includes(e.id);
 		if (altKey || shiftKey) {
-			const below = nextBelow(found, (e) => selection.includes(e.id)) ?? top;
-			this.apply(altKey ? select([below.id]) : toggleSelected(top.id));
-			gesture.click = undefined;
-		} else if (!found.some((e) => selection.includes(e.id) && !e.locked)) {
+			const below = geometry.nextBelow(found, isChosen) ?? top;
+			store.apply(altKey ? select([below.id]) : toggleSelected(top.id));
+			begun.click = undefined;
+		} else if (!found.some((e) => isChosen(e) && !e.locked)) {
 			// What is locked, such as a background, can be drawn on.
 			if (top.locked) return;
-			this.apply(select([top.id]));
+			store.apply(select([top.id]));
 		}
-		gesture.kind = "move";
+		begun.kind = "move";
 	}
 
 	/** @type {OnPointer} */
-	#move(event) {
+	function drag(event) {
 		const { pointerId } = event;
-		const { viewport, options } = this.context;
-		const [px, py] = this.#at(event);
-		const old = this.#fingers.get(pointerId);
-		if (old && this.#fingers.size === 2) this.#pinch(pointerId, px, py);
-		if (old) this.#fingers.set(pointerId, [px, py]);
-		const gesture = this.#gesture;
-		if (gesture?.pointer !== pointerId || !old) return;
+		const [px, py] = at(event);
+		const old = fingers.get(pointerId);
+		if (!old) return;
+		if (fingers.size === 2) pinch(pointerId, px, py, old);
+		fingers.set(pointerId, [px, py]);
+		if (gesture?.pointer !== pointerId) return;
 		if (!gesture.began && Math.hypot(px - gesture.px, py - gesture.py) < CLICK_PX) return;
 		gesture.began = true;
 		gesture.snaps = options.snap && !(event.ctrlKey && gesture.kind !== "draw");
 		if (gesture.kind === "pan") viewport.pan(px - old[0], py - old[1]);
-		else this.#drags[gesture.kind](gesture, ...viewport.toCanvas(px, py), event);
-		this.context.redraw();
+		else gestures.overlay = drags[gesture.kind](gesture, ...viewport.toCanvas(px, py), event) ?? {};
+		redraw();
 	}
 
-	/** @type {Record<Exclude<Gesture["kind"], "pan">, Drag>} */
-	#drags = {
-		move: (gesture, x, y) => this.#shift(gesture, x - gesture.x, y - gesture.y),
-		resize: (gesture, x, y, event) => this.#resize(gesture, x, y, event),
-		draw: (gesture, x, y) => this.#draw(gesture, x, y),
-		point: ({ point, run }, x, y) => this.context.keypoints.move(Number(point), x, y, run),
-		marquee: ({ x: from, y: down, before }, x, y) => {
-			const marquee = between(from, down, x, y, 1e-4);
-			this.overlay = { guides: [], marquee };
-			const inside = this.visible.filter((e) => meets(e.box, marquee)).map((e) => e.id);
-			this.apply(select([...before.selection, ...inside]));
+	/** @type {SnapTo} */
+	function snapped({ snaps }, places, ids) {
+		if (!snaps) return { dx: 0, dy: 0, guides: [] };
+		const others = store.visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
+		const { width, height } = viewport.page;
+		const lines = geometry.snapLines(others, options.grid ? options.cells : 0);
+		return geometry.snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
+	}
+
+	/** @type {Drags} */
+	const drags = {
+		move(begun, x, y) {
+			const { before, run } = begun;
+			const moving = openElements(before, before.selection);
+			if (!moving.length) return;
+			const around = bounds(moving.map((e) => e.box));
+			const [fromX, fromY] = geometry.allowedShift(around, x - begun.x, y - begun.y);
+			const places = geometry.snapPlaces(moved(around, fromX, fromY));
+			const { dx, dy, guides } = snapped(begun, places, before.selection);
+			const [toX, toY] = geometry.allowedShift(around, fromX + dx, fromY + dy);
+			const boxes = new Map(moving.map((e) => [e.id, moved(e.box, toX, toY)]));
+			store.apply(() => place(boxes)(before), run);
+			return { guides };
+		},
+		/** What is selected, about the opposite handle: with Alt about its middle, with Shift in its proportions. */
+		resize(begun, x, y, { shiftKey: keep, altKey: center }) {
+			const { before, run, handle } = begun;
+			const open = grasped(before);
+			if (!open.length || !handle) return;
+			const [u, v] = geometry.handleAt(handle);
+			begun.snaps &&= !keep;
+			const places = { x: u === 0.5 ? [] : [x], y: v === 0.5 ? [] : [y] };
+			const { dx, dy, guides } = snapped(begun, places, before.selection);
+			const around = bounds(open.map((e) => e.box));
+			// None of them becomes too thin.
+			const least = geometry.AXES.map((axis) => {
+				const size = sizeOf(around, axis);
+				return Math.min(size, (geometry.LEAST * size) / Math.min(...open.map((e) => sizeOf(e.box, axis))));
+			});
+			const to = geometry.resized(around, handle, x + dx, y + dy, { least, keep, center });
+			const boxes = new Map(open.map((e) => [e.id, geometry.scaled(e.box, around, to)]));
+			store.apply(() => place(boxes)(before), run);
+			return { guides };
+		},
+		draw(begun, x, y) {
+			const { before, run } = begun;
+			const own = before === store.state ? [] : store.selection;
+			const from = snapped(begun, { x: [begun.x], y: [begun.y] }, own);
+			const { dx, dy, guides } = snapped(begun, { x: [x], y: [y] }, own);
+			const box = geometry.between(begun.x + from.dx, begun.y + from.dy, x + dx, y + dy);
+			if (!geometry.areOutside(begun.x, begun.y, x, y))
+				store.apply(() => add(context.t("new_element"), box)(before), run);
+			return { guides };
+		},
+		point({ point, run }, x, y) {
+			context.keypoints.move(Number(point), x, y, run);
+		},
+		marquee(begun, x, y) {
+			const marquee = geometry.between(begun.x, begun.y, x, y, 1e-4);
+			const inside = store.visible.filter((e) => geometry.meets(e.box, marquee)).map((e) => e.id);
+			store.apply(select([...begun.before.selection, ...inside]));
+			return { marquee };
 		},
 	};
 
-	/** Snap places to everything but `ids`. @type {Snapped} */
-	#snapped({ snaps }, places, ids) {
-		if (!snaps) return { dx: 0, dy: 0, guides: [] };
-		const { viewport, options } = this.context;
-		const others = this.visible.filter((e) => !ids.includes(e.id)).map((e) => e.box);
-		const { width, height } = viewport.page;
-		const lines = snapLines(others, options.grid ? options.cells : 0);
-		return snap(places, lines, { x: SNAP_PX / width, y: SNAP_PX / height });
-	}
-
-	/** @type {GestureDraw} */
-	#draw(gesture, x, y) {
-		const { before, run } = gesture;
-		const own = before === this.state ? [] : this.selection;
-		const from = this.#snapped(gesture, { x: [gesture.x], y: [gesture.y] }, own);
-		const to = this.#snapped(gesture, { x: [x], y: [y] }, own);
-		this.overlay = { guides: to.guides, marquee: null };
-		const drawn = between(gesture.x + from.dx, gesture.y + from.dy, x + to.dx, y + to.dy);
-		const [left, right] = [Math.min(gesture.x, x), Math.max(gesture.x, x)];
-		const [top, bottom] = [Math.min(gesture.y, y), Math.max(gesture.y, y)];
-		if (meets(box(left, top, right, bottom), box(0, 0, 1, 1)))
-			this.apply(() => add(this.t("new_element"), drawn)(before), run);
-	}
-
-	/**
-	 * What is selected, about the opposite handle: with Alt about its middle, with Shift in its proportions.
-	 * @type {Drag}
-	 */
-	#resize(gesture, x, y, { shiftKey: keep, altKey: center }) {
-		const { before, run, handle } = gesture;
-		const open = grasped(before);
-		if (!open.length || !handle) return;
-		const along = { x: /[ew]/.test(handle) ? [x] : [], y: /[ns]/.test(handle) ? [y] : [] };
-		gesture.snaps &&= !keep;
-		const { dx, dy, guides } = this.#snapped(gesture, along, before.selection);
-		const around = bounds(open.map((e) => e.box));
-		// None of them becomes too thin.
-		const least = /** @type {const} */ (["x", "y"]).map((axis) => {
-			const size = sizeOf(around, axis);
-			return Math.min(size, (LEAST * size) / Math.min(...open.map((e) => sizeOf(e.box, axis))));
-		});
-		const to = resized(around, handle, x + dx, y + dy, { least, keep, center });
-		this.overlay = { guides, marquee: null };
-		const boxes = new Map(open.map((e) => [e.id, scaled(e.box, around, to)]));
-		this.apply(() => place(boxes)(before), run);
-	}
-
-	/** @type {Shift} */
-	#shift(gesture, dx, dy) {
-		const { selection } = gesture.before;
-		const moving = openElements(gesture.before, selection);
-		if (!moving.length) return;
-		const around = bounds(moving.map((e) => e.box));
-		const [fromX, fromY] = allowedShift(around, dx, dy);
-		const snapped = this.#snapped(gesture, snapPlaces(moved(around, fromX, fromY)), selection);
-		const [toX, toY] = allowedShift(around, fromX + snapped.dx, fromY + snapped.dy);
-		this.overlay = { guides: snapped.guides, marquee: null };
-		const boxes = new Map(moving.map((e) => [e.id, moved(e.box, toX, toY)]));
-		this.apply(() => place(boxes)(gesture.before), gesture.run);
-	}
-
 	/** @type {OnPointer} */
-	#up({ pointerId }) {
-		const gesture = this.#gesture;
-		this.#fingers.delete(pointerId);
+	function release({ pointerId }) {
+		fingers.delete(pointerId);
 		if (gesture?.pointer !== pointerId) return;
-		if (!gesture.began && gesture.click && gesture.kind !== "pan") {
-			this.apply(select(gesture.click));
-			this.context.canvas.focus(gesture.click[0]);
+		const { kind, began, click, before } = gesture;
+		if (!began && click && kind !== "pan") {
+			store.apply(select(click));
+			canvas.focus(click);
 		}
-		this.#end();
-		const isDrawn = gesture.kind === "draw" && this.state.panel !== gesture.before.panel;
-		if (isDrawn) this.context.describe();
+		end();
+		if (kind === "draw" && store.panel !== before.panel) context.describe();
 	}
 
 	/** @type {OnPointer} */
-	#lost({ pointerId }) {
-		this.#fingers.delete(pointerId);
-		if (this.#gesture?.pointer === pointerId) this.cancel();
+	function lose({ pointerId }) {
+		fingers.delete(pointerId);
+		if (gesture?.pointer === pointerId) gestures.cancel();
 	}
 
-	#end() {
-		this.#gesture = null;
-		this.overlay = NOTHING;
-		this.store.seal();
-		this.context.redraw();
-		this.context.flush();
+	function end() {
+		gesture = null;
+		gestures.overlay = {};
+		store.seal();
+		redraw();
+		context.flush();
 	}
 
 	/** @type {Pinch} */
-	#pinch(moving, px, py) {
-		const { viewport } = this.context;
-		const still = [...this.#fingers].find(([id]) => id !== moving)?.[1];
-		const old = this.#fingers.get(moving);
-		if (!still || !old) return;
+	function pinch(pointer, px, py, old) {
+		const still = [...fingers].find(([id]) => id !== pointer)?.[1];
+		if (!still) return;
 		const before = Math.hypot(old[0] - still[0], old[1] - still[1]);
 		const after = Math.hypot(px - still[0], py - still[1]);
 		viewport.pan((px - old[0]) / 2, (py - old[1]) / 2);
 		if (before > 0 && after > 0) viewport.zoomAbout((px + still[0]) / 2, (py + still[1]) / 2, after / before);
-		this.context.redraw();
+		redraw();
 	}
 
 	/** @param {WheelEvent} event */
-	#wheel(event) {
+	function wheel(event) {
 		// Without the focus, a wheel over the canvas scrolls the page as everywhere else.
-		if (!event.ctrlKey && !this.#node.contains(document.activeElement)) return;
+		if (!event.ctrlKey && !node.contains(document.activeElement)) return;
 		event.preventDefault();
 		const px = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * 30;
 		const factor = Math.exp(clamp(-px, -300, 300) / (event.ctrlKey ? 150 : 400));
-		this.context.viewport.zoomAbout(...this.#at(event), factor);
-		this.context.redraw();
+		viewport.zoomAbout(...at(event), factor);
+		redraw();
 	}
+
+	update(node, { pointerdown: press, pointermove: drag, pointerup: release, wheel });
+	update(node, { pointercancel: lose, lostpointercapture: lose });
+	// Focus is ours to give; the middle button would scroll, and on Linux paste what is selected.
+	const prevent = (/** @type {Event} */ event) => event.preventDefault();
+	update(node, { mousedown: prevent, mouseup: prevent, auxclick: prevent });
+	return gestures;
 }

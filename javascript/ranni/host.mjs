@@ -2,6 +2,7 @@
  * The editor in a host's page: one in each tab, bound to the tab's panel text, its size, prompt and pictures.
  */
 
+import { watch } from "./dom.mjs";
 import { createEditor } from "./editor.mjs";
 import { baseOf, createService } from "./service.mjs";
 import { loadTexts } from "./strings.mjs";
@@ -18,14 +19,15 @@ const host = globalThis;
 /** @returns {ParentNode} */
 const app = () => (typeof host.gradioApp === "function" ? host.gradioApp() : document);
 
-/** What a selector finds in the page; as if it were any field. @type {HostFind} */
+/** @type {HostFind} */
 const find = (selector) => app().querySelector(selector);
 
-/** The pictures that are there, apart from those of what is being drawn. @param {string} selector */
-function pictures(selector) {
-	const found = /** @type {NodeListOf<HTMLImageElement>} */ (app().querySelectorAll(selector));
-	return [...found].filter((one) => one.complete && one.naturalWidth && !one.closest(".livePreview"));
-}
+/** @type {FindAll} */
+const findAll = (selector) => [...app().querySelectorAll(selector)];
+
+/** @type {Pictures} */
+const pictures = (selector) =>
+	findAll(selector).filter((one) => one.complete && one.naturalWidth && !one.closest(".livePreview"));
 
 /** The language of the host's interface, as far as there is a table for it. */
 function language() {
@@ -33,123 +35,97 @@ function language() {
 	return typeof name === "string" && /^zh[-_]?(CN|Hans)?\b/i.test(name) ? "zh_CN" : "en";
 }
 
-/** Type a text into a field, if it is there. @type {Type} */
+/** @type {Type} */
 function type(field, text) {
 	if (!field) return;
 	field.value = text;
 	field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-/** One tab: the text of its panel and an editor of it. Neither answers to what came from itself. */
-class Bound {
-	#tab;
-	#place;
-	#editor;
-	/** The text as it was last read or written. @type {string | null} */ #known = null;
-	/** What was last seen of the size and the prompt. */ #seen = "";
-	#language = language();
-
-	/** @param {string} tab @param {HTMLElement} place */
-	constructor(tab, place) {
-		this.#tab = tab;
-		this.#place = place;
-		this.#editor = createEditor(place, {
-			onChange: (panel) => this.#write(panel),
-			language: this.#language,
-			service: createService(baseOf(import.meta.url)),
-			prompt: () => this.#field("prompt")?.value ?? "",
-			planner: () => find(`#script_${tab}_ranni_planner input[type=radio]:checked`)?.value ?? "none",
-			told: (guidance, prompt, negative) => {
-				for (const name of SETTINGS) this.#set(name, guidance?.[name]);
-				// What is edited must be drawn with the same prompts.
-				this.#fill("prompt", prompt, guidance?.keep);
-				this.#fill("neg_prompt", negative, guidance?.keep);
-			},
-		});
-		// For other scripts of the page, and for who tries things out in the browser's console.
-		/** @type {any} */ (place).ranniEditor = this.#editor;
-		this.look();
-	}
-
-	get isThere() {
-		return this.#place.isConnected && this.#place.querySelector(".ranni-editor") !== null;
-	}
+/** @type {Bind} */
+function bind(tab, place) {
+	/** The text as it was last read or written. @type {string | null} */
+	let known = null;
+	let shown = language();
+	/** What is advised depends on the prompt: with another one it is drawn anew. */
+	const isOther = watch();
 
 	/** @param {string} name */
-	#field(name) {
-		return find(`#${this.#tab}_${name} textarea`);
-	}
+	const field = (name) => find(`#${tab}_${name} textarea`);
+	const text = () => find(`#script_${tab}_ranni_panel textarea`);
 
-	get #text() {
-		return find(`#script_${this.#tab}_ranni_panel textarea`);
-	}
-
-	/** Say it where nothing is said yet, or in any case. @type {Fill} */
-	#fill(name, text, always) {
-		const area = this.#field(name);
-		if (always || (text && !area?.value.trim())) type(area, text ?? "");
+	/** @type {Fill} */
+	function fill(name, said, always) {
+		const area = field(name);
+		if (always || (said && !area?.value.trim())) type(area, said ?? "");
 	}
 
 	/** @type {HostSet} */
-	#set(name, value) {
-		const of = `#script_${this.#tab}_ranni_${name} input, #${this.#tab}_${name} input`;
-		for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (app().querySelectorAll(of))) {
+	function set(name, value) {
+		for (const input of findAll(`#script_${tab}_ranni_${name} input, #${tab}_${name} input`)) {
 			if (input.type === "number" && typeof value === "number") type(input, String(value));
 			else if (input.type === "radio" && input.value === value) input.click();
 			else if (input.type === "checkbox" && value === !input.checked) input.click();
 		}
 	}
 
-	/** @param {Panel} panel */
-	#write(panel) {
-		const area = this.#text;
-		if (!area) return;
-		const isNothing = Object.keys(panel).length === 2 && panel.elements.length === 0;
-		this.#known = isNothing ? "" : JSON.stringify(panel, null, 2);
-		type(area, this.#known);
+	/** @type {ResultOf} */
+	function result(aspect) {
+		const found = pictures(`#${tab}_chosen img, #${tab}_gallery img`);
+		const whole = found.find((one) => Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02);
+		return (whole ?? found[0])?.src;
 	}
+
+	const editor = createEditor(place, {
+		onChange(panel) {
+			const area = text();
+			if (!area) return;
+			const isNothing = Object.keys(panel).length === 2 && panel.elements.length === 0;
+			known = isNothing ? "" : JSON.stringify(panel, null, 2);
+			type(area, known);
+		},
+		language: shown,
+		service: createService(baseOf(import.meta.url)),
+		prompt: () => field("prompt")?.value ?? "",
+		planner: () => find(`#script_${tab}_ranni_planner input[type=radio]:checked`)?.value ?? "none",
+		told(guidance, prompt, negative) {
+			for (const name of SETTINGS) set(name, guidance?.[name]);
+			// What is edited must be drawn with the same prompts.
+			fill("prompt", prompt, guidance?.keep);
+			fill("neg_prompt", negative, guidance?.keep);
+		},
+	});
 
 	/** Follow what has changed in the tab since the last look. */
-	look() {
-		const text = this.#text?.value ?? this.#known;
-		if (text !== this.#known) {
-			this.#known = text;
-			this.#editor.load(text?.trim() ? text : null);
+	function look() {
+		const now = text()?.value ?? known;
+		if (now !== known) {
+			known = now;
+			editor.load(now?.trim() ? now : null);
 		}
 		const [width, height] = ["width", "height"].map((side) =>
-			Number(find(`#${this.#tab}_${side} input[type=number]`)?.value),
+			Number(find(`#${tab}_${side} input[type=number]`)?.value),
 		);
-		// What is advised depends on the prompt: it is drawn anew.
-		const seen = JSON.stringify([width, height, this.#field("prompt")?.value]);
-		if (width > 0 && height > 0 && this.#seen !== seen) {
-			this.#seen = seen;
-			this.#editor.setAspect(width, height);
-		}
-		const result = this.#result(width / height);
+		if (width > 0 && height > 0 && isOther(width, height, field("prompt")?.value))
+			editor.setAspect(width, height);
+		const picture = result(width / height);
 		// While a picture is drawn there may be none.
-		if (result) this.#editor.setResult(result);
-		this.#editor.setInput(pictures(`#${this.#tab}_image img`)[0]?.src ?? null);
+		if (picture) editor.setResult(picture);
+		editor.setInput(pictures(`#${tab}_image img`)[0]?.src ?? null);
 		const code = language();
-		if (this.#language !== code) {
-			this.#language = code;
-			void loadTexts(code).then(() => this.#editor.setLanguage(code));
-		}
+		if (shown === code) return;
+		shown = code;
+		void loadTexts(code).then(() => editor.setLanguage(code));
 	}
 
-	/**
-	 * The chosen or first picture of the tab's gallery, or the first that is no sheet of several.
-	 * @param {number} aspect
-	 */
-	#result(aspect) {
-		const found = pictures(`#${this.#tab}_chosen img, #${this.#tab}_gallery img`);
-		const isWhole = (/** @type {HTMLImageElement} */ one) =>
-			Math.abs(one.naturalWidth / one.naturalHeight / aspect - 1) < 0.02;
-		return (found.find(isWhole) ?? found[0])?.src;
-	}
-
-	destroy() {
-		this.#editor.destroy();
-	}
+	// For other scripts of the page, and for who tries things out in the browser's console.
+	/** @type {any} */ (place).ranniEditor = editor;
+	look();
+	return {
+		look,
+		isThere: () => place.isConnected && place.querySelector(".ranni-editor") !== null,
+		destroy: editor.destroy,
+	};
 }
 
 /** Mount an editor wherever there is a place for one, now and whenever the host makes one. */
@@ -160,11 +136,11 @@ export async function start() {
 	const mount = () => {
 		for (const tab of TABS) {
 			const old = bound.get(tab);
-			if (old?.isThere) continue;
+			if (old?.isThere()) continue;
 			old?.destroy();
 			bound.delete(tab);
 			const place = find(`#script_${tab}_ranni_editor`);
-			if (place) bound.set(tab, new Bound(tab, place));
+			if (place) bound.set(tab, bind(tab, place));
 		}
 	};
 	const look = () => {

@@ -12,10 +12,10 @@ export function download(name, content) {
 	setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
-/** A picture as SVG text. @param {SVGSVGElement} picture */
+/** @type {SvgText} */
 export const svgText = (picture) => new XMLSerializer().serializeToString(picture);
 
-/** A picture, which has a width and a height, as PNG. @type {Png} */
+/** @type {Png} */
 export async function png(picture) {
 	const image = new Image();
 	image.src = `data:image/svg+xml,${encodeURIComponent(svgText(picture))}`;
@@ -25,7 +25,7 @@ export async function png(picture) {
 	return new Promise((done) => canvas.toBlob((blob) => done(/** @type {Blob} */ (blob))));
 }
 
-/** `#rrggbb` of a color in any of the ways to write one; undefined if it is none. @param {string} color */
+/** @type {HexOf} */
 export function hexOf(color) {
 	const paint = html("canvas").getContext("2d");
 	if (!paint || !CSS.supports("color", color)) return undefined;
@@ -33,7 +33,7 @@ export function hexOf(color) {
 	return String(paint.fillStyle);
 }
 
-/** A picture of a panel, which needs no styles. @param {Panel} panel @param {number} aspect */
+/** @type {DrawPicture} */
 export function drawn({ elements }, aspect) {
 	const width = Math.round(PICTURE_PX * Math.min(1, aspect));
 	const height = Math.round(PICTURE_PX / Math.max(1, aspect));

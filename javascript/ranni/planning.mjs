@@ -3,8 +3,7 @@
 import { MAX_TEXT, read } from "./document.mjs";
 import { button, consume, html, isField, setLines, setText, update } from "./dom.mjs";
 import { clamp } from "./geometry.mjs";
-import { Part } from "./part.mjs";
-import { Proposal } from "./proposal.mjs";
+import { createProposal } from "./proposal.mjs";
 import { ServiceError } from "./service.mjs";
 
 const TICK_MS = 200;
@@ -12,200 +11,176 @@ const TICK_MS = 200;
 /** @param {Run} run */
 const seconds = ({ began }) => ((performance.now() - began) / 1000).toFixed(1);
 
-export class Planning extends Part {
-	#proposal = new Proposal(this.context, (how) => this.#ended(how));
-	/** @type {Run | null} */ #run = null;
-	/** What was told, the last at the end. @type {string[]} */ #told = [];
-	#place = 0;
-	#gone = new AbortController();
-	#plan = button("", () => this.#askPlan(), "button ranni-go");
-	#send = button("send", () => this.#askEdit(), "button ranni-go");
-	#cancel = button("cancel", () => this.#stop());
-	#busy = html("span", { class: "ranni-busy", role: "progressbar", "data-label": "planning" });
-	#time = html("span");
-	#status = html("span", { role: "status", dir: "auto" });
-	#lines = html("ul");
-	#dismiss = button("dismiss", () => (this.#report.hidden = true));
-	#report = html(
-		"div",
-		{ class: "ranni-report", "aria-live": "polite", hidden: true },
-		this.#lines,
-		this.#dismiss,
-	);
-	#field = html("input", { dir: "auto", maxlength: MAX_TEXT, "data-label": "tell" });
-	/** Above the canvas. */
-	bar = html("div", { class: "ranni-bar" }, this.#plan, this.#cancel, this.#busy, this.#time, this.#status);
-	/** Below it. */
-	node = html(
-		"div",
-		{},
-		html("div", { class: "ranni-bar" }, this.#field, this.#send),
-		this.#proposal.node,
-		this.#report,
-	);
+/** @type {Create<Planning>} */
+export function createPlanning(context) {
+	const { root, store, service, gone, t } = context;
+	/** @type {Run | null} */
+	let run = null;
+	/** What was told, the last at the end. @type {string[]} */
+	const told = [];
+	let place = 0;
+	const plan = button("", askPlan, "button.go");
+	const send = button("send", askEdit, "button.go");
+	const cancel = button("cancel", stop);
+	const busy = html("span.busy", { role: "progressbar", "data-label": "planning" });
+	const time = html("span");
+	const status = html("span", { role: "status", dir: "auto" });
+	const lines = html("ul");
+	const dismiss = button("dismiss", () => (report.hidden = true));
+	const report = html("div.report", { "aria-live": "polite", hidden: true }, lines, dismiss);
+	const field = html("input", { dir: "auto", maxlength: MAX_TEXT, "data-label": "tell" });
+	const proposal = createProposal(context, (how) => {
+		if (node.contains(document.activeElement)) field.focus();
+		say(how);
+		draw();
+	});
+	const bar = html("div.bar", plan, cancel, busy, time, status);
+	const node = html("div", html("div.bar", field, send), proposal.node, report);
+	root.addEventListener("keydown", hearKey, true);
+	// The planner is chosen elsewhere on the page.
+	document.addEventListener("change", draw, { signal: gone });
+	gone.addEventListener("abort", stop);
 
-	/** @param {Context} context */
-	constructor(context) {
-		super(context);
-		context.root.addEventListener("keydown", (event) => this.#key(event), true);
-		// The planner is chosen elsewhere on the page.
-		document.addEventListener("change", () => this.draw(), { signal: this.#gone.signal });
+	function stop() {
+		run?.ends.abort();
 	}
 
-	destroy() {
-		this.#gone.abort();
-		this.#stop();
-	}
-
-	#stop() {
-		this.#run?.ends.abort();
-	}
-
-	get #planner() {
-		const name = this.context.planner();
+	function planner() {
+		const name = context.planner();
 		return !name || name === "none" ? "builtin" : name;
 	}
 
-	#askPlan() {
-		const { prompt, aspect } = this.context;
-		if (this.#run) return;
-		const text = prompt().trim();
-		if (!text) return this.#say("failed", [this.t("no_prompt")]);
+	function askPlan() {
+		if (run) return;
+		const prompt = context.prompt().trim();
+		if (!prompt) return say("failed", [t("no_prompt")]);
 		// A panel of which nothing is kept need not even be right.
-		const isKept = this.state.panel.elements.some((e) => e.locked);
-		void this.#ask("plan", { prompt: text, aspect, ...(isKept && { panel: this.context.value() }) });
+		const isKept = store.panel.elements.some((e) => e.locked);
+		void ask("plan", { prompt, aspect: context.aspect, ...(isKept && { panel: context.value() }) });
 	}
 
-	#askEdit() {
-		const instruction = this.#field.value.trim();
-		if (this.#run || !instruction) return;
-		this.#place = this.#told.push(instruction);
-		this.#field.value = "";
-		void this.#ask("edit", { instruction, panel: this.context.value() });
+	function askEdit() {
+		const instruction = field.value.trim();
+		if (run || !instruction) return;
+		place = told.push(instruction);
+		field.value = "";
+		void ask("edit", { instruction, panel: context.value() });
 	}
 
-	/** @type {Ask} */
-	async #ask(route, request) {
-		const { service } = this.context;
+	/** @type {(route: Route, request: Json) => Promise<void>} */
+	async function ask(route, request) {
 		if (!service) return;
-		if (this.#proposal.isOpen) this.#proposal.end("rejected");
-		const start = route === "plan" ? this.#plan : this.#send;
-		const run = { route, began: performance.now(), count: 0, ends: new AbortController() };
-		const [asked, { signal }] = [this.state.panel, run.ends];
-		this.#run = run;
-		this.#say(route === "plan" ? "planning" : "asking");
-		start.after(this.#cancel, this.#busy, this.#time);
-		const timer = setInterval(() => this.#tick(run), TICK_MS);
+		if (proposal.isOpen) proposal.end("rejected");
+		const start = route === "plan" ? plan : send;
+		const own = { route, began: performance.now(), count: 0, ends: new AbortController() };
+		const { signal } = own.ends;
+		const asked = store.panel;
+		run = own;
+		say(route === "plan" ? "planning" : "asking");
+		start.after(cancel, busy, time);
+		const timer = setInterval(() => tick(own), TICK_MS);
 		/** @type {PanelElement[]} */
 		let sketch = [];
-		const hear = (/** @type {string} */ event, /** @type {any} */ value) => {
+		/** @type {HearEvent} */
+		const hear = (event, value) => {
 			const [element] = event === "element" ? (read({ elements: [value] }).panel?.elements ?? []) : [];
 			if (!element || signal.aborted) return;
 			sketch = [...sketch.filter((e) => e.id !== element.id), element];
-			run.count = sketch.length;
-			if (route === "plan") this.#proposal.sketch(sketch);
-			this.draw();
+			own.count = sketch.length;
+			if (route === "plan") proposal.sketch(sketch);
+			draw();
 		};
 		try {
-			const answer = await service[route]({ planner: this.#planner, ...request }, hear, signal);
+			const answer = await service[route]({ planner: planner(), ...request }, hear, signal);
 			// What is being dragged is let go first.
-			while (this.context.busy) await new Promise((go) => setTimeout(go, TICK_MS));
+			while (context.isBusy) await new Promise((go) => setTimeout(go, TICK_MS));
 			signal.throwIfAborted();
-			this.#proposal.sketch([]);
-			this.#finish(run, asked, answer);
+			proposal.sketch([]);
+			finish(own, asked, answer);
 		} catch (error) {
 			if (!signal.aborted && !(error instanceof ServiceError)) throw error;
-			this.#proposal.sketch([]);
-			if (error instanceof ServiceError) this.#say("failed", [this.t(`fault_${error.code}`, ...error.args)]);
-			else this.#say("fault_cancelled");
+			proposal.sketch([]);
+			if (error instanceof ServiceError) say("failed", [t(`fault_${error.code}`, ...error.args)]);
+			else say("fault_cancelled");
 			// To be said better.
-			this.#field.value ||= request.instruction ?? "";
+			field.value ||= request.instruction ?? "";
 		} finally {
 			clearInterval(timer);
-			this.#run = null;
-			if (document.activeElement === this.#cancel) start.focus();
-			this.draw();
+			run = null;
+			if (document.activeElement === cancel) start.focus();
+			draw();
 		}
 	}
 
-	/** @type {Finish} */
-	#finish(run, asked, { panel, report, changes = [] }) {
-		const { t } = this;
+	/** @type {(own: Run, asked: Panel, answer: Answer) => void} */
+	function finish(own, asked, { panel, report, changes = [] }) {
 		const after = read(panel).panel;
 		if (!after) throw new ServiceError("answer", 200);
-		const now = this.state.panel;
-		const lines = [
+		const now = store.panel;
+		const notes = [
 			...(report.fallback ? [t("fell_back", report.fallback)] : []),
 			...report.notes.filter((note) => !changes.includes(note)),
 			...report.repairs.map((repair) => t("repaired", repair)),
 			...(report.unread.length ? [t("unread", report.unread.join(", "))] : []),
 		];
-		if (run.route === "edit" && now !== asked) return this.#say("withdrawn", lines);
-		if (run.route === "plan" && now === asked) {
-			this.context.replace(after);
-			return this.#say("planned", lines, seconds(run), after.elements.length);
+		if (own.route === "edit" && now !== asked) return say("withdrawn", notes);
+		if (own.route === "plan" && now === asked) {
+			context.replace(after);
+			return say("planned", notes, seconds(own), after.elements.length);
 		}
 		// The planner may not know of what was locked while it planned.
 		const locked = now === asked ? [] : now.elements.filter((e) => e.locked);
 		const ids = locked.map((e) => e.id);
 		const elements = [...after.elements.filter((e) => !ids.includes(e.id)), ...locked];
-		const count = this.#proposal.offer({ ...after, elements });
-		this.#say(count ? "proposal" : "unchanged", lines, count);
-	}
-
-	/** @param {string} how */
-	#ended(how) {
-		if (this.node.contains(document.activeElement)) this.#field.focus();
-		this.#say(how);
-		this.draw();
+		const count = proposal.offer({ ...after, elements });
+		say(count ? "proposal" : "unchanged", notes, count);
 	}
 
 	/** @type {Say} */
-	#say(key, lines = [], ...args) {
-		setText(this.#status, this.t(key, ...args));
-		setLines(this.#lines, lines);
-		this.#report.hidden = !lines.length;
+	function say(key, notes = [], ...args) {
+		setText(status, t(key, ...args));
+		setLines(lines, notes);
+		report.hidden = !notes.length;
 	}
 
 	/**
 	 * In the field, Enter sends, up and down bring back what was told. Escape cancels or rejects, Enter
 	 * accepts, where they mean nothing else.
-	 * @type {Key}
+	 * @param {KeyboardEvent} event
 	 */
-	#key(event) {
+	function hearKey(event) {
 		const { key, isComposing, ctrlKey, metaKey, altKey } = event;
 		const target = /** @type {Element} */ (event.target);
 		if (isComposing || ctrlKey || metaKey || altKey || target.closest("dialog")) return;
-		const isHere = target === this.#field;
-		const isFree = isHere ? !this.#field.value : !isField(target);
-		const isOffered = this.#proposal.isOpen && isFree;
+		const isHere = target === field;
+		const isFree = isHere ? !field.value : !isField(target);
+		const isOffered = proposal.isOpen && isFree;
 		const step = isHere && { ArrowUp: -1, ArrowDown: 1 }[key];
 		if (step) {
-			this.#place = clamp(this.#place + step, 0, this.#told.length);
-			this.#field.value = this.#told[this.#place] ?? "";
-		} else if (key === "Enter" && isHere && !isFree) this.#askEdit();
-		else if (key === "Escape" && this.#run && [this.bar, this.node].some((part) => part.contains(target)))
-			this.#stop();
-		else if (key === "Escape" && isOffered) this.#proposal.end("rejected");
-		else if (key === "Enter" && isOffered && !target.matches("button")) this.#proposal.accept();
+			place = clamp(place + step, 0, told.length);
+			field.value = told[place] ?? "";
+		} else if (key === "Enter" && isHere && !isFree) askEdit();
+		else if (key === "Escape" && run && [bar, node].some((part) => part.contains(target))) stop();
+		else if (key === "Escape" && isOffered) proposal.end("rejected");
+		else if (key === "Enter" && isOffered && !target.matches("button")) proposal.accept();
 		else return;
 		consume(event);
 	}
 
-	draw() {
-		const { service } = this.context;
-		const run = this.#run;
-		this.node.hidden = this.#plan.hidden = !service;
-		setText(this.#plan, this.t("plan", this.#planner));
-		for (const start of [this.#plan, this.#send]) update(start, { "aria-disabled": run ? "true" : null });
-		for (const part of [this.#cancel, this.#busy, this.#time]) part.hidden = !run;
-		update(this.#field, { placeholder: this.t("tell") });
-		if (run) this.#tick(run);
-		this.#proposal.draw();
+	function draw() {
+		node.hidden = plan.hidden = !service;
+		setText(plan, t("plan", planner()));
+		for (const start of [plan, send]) update(start, { "aria-disabled": run ? "true" : null });
+		for (const part of [cancel, busy, time]) part.hidden = !run;
+		update(field, { placeholder: t("tell") });
+		if (run) tick(run);
+		proposal.draw();
 	}
 
-	/** @param {Run} run */
-	#tick(run) {
-		setText(this.#time, `${seconds(run)} s · ${this.t("elements")}: ${run.count}`);
+	/** @param {Run} own */
+	function tick(own) {
+		setText(time, `${seconds(own)} s · ${t("elements")}: ${own.count}`);
 	}
+
+	return { bar, node, draw };
 }

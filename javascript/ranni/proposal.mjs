@@ -3,37 +3,41 @@
 import { shortened } from "./canvas.mjs";
 import { replacePanel } from "./commands.mjs";
 import { fieldOf } from "./document.mjs";
-import { button, html, setLines, setText, svg } from "./dom.mjs";
-import { sizeOf } from "./geometry.mjs";
-import { Part } from "./part.mjs";
+import { SILENT, button, html, setClass, setLines, setText, svg } from "./dom.mjs";
+import { middleOf, sizeOf } from "./geometry.mjs";
 
 const SIDES = ["x0", "y0", "x1", "y1"];
+/** Of a shift, along either axis. */
+const ARROWS = ["←→", "↑↓"];
 /** The least shift, as a share of the canvas, that is worth a word. */
 const LEAST = 0.005;
 
-/** Whether these are alike, in the members that count. @type {Same} */
+/** @type {Same} */
 const same = (a, b, names) => JSON.stringify(a, names) === JSON.stringify(b, names);
 
 /** @param {number} share */
 const percent = (share) => `${Math.round(Math.abs(share) * 100)}%`;
 
-/** A value in a sentence, whose direction it leaves alone. @param {any} value */
+/** @type {ShownValue} */
 function shown(value) {
 	if (value === null || value === "" || same(value, [])) return "–";
 	const text = typeof value === "string" ? value : JSON.stringify(value).replace(/["{}[\]]+/g, " ");
 	return `\u2068${shortened(text, 60)}\u2069`;
 }
 
-/** What becomes of a box, and the key of what to call it. @param {Box} a @param {Box} b */
+/** @type {Way} */
 function way(a, b) {
 	const size = (/** @type {Box} */ c) => `${percent(sizeOf(c, "x"))} × ${percent(sizeOf(c, "y"))}`;
 	if (size(a) !== size(b)) return ["resized", `${size(a)} → ${size(b)}`];
-	const [dx, dy] = [(b.x0 + b.x1 - a.x0 - a.x1) / 2, (b.y0 + b.y1 - a.y0 - a.y1) / 2];
-	const across = Math.abs(dx) < LEAST ? "" : `${dx < 0 ? "←" : "→"} ${percent(dx)} `;
-	return ["moved", across + (Math.abs(dy) < LEAST ? "" : `${dy < 0 ? "↑" : "↓"} ${percent(dy)}`)];
+	const from = middleOf(a);
+	const steps = middleOf(b).map((to, axis) => {
+		const by = to - from[axis];
+		return Math.abs(by) < LEAST ? "" : `${ARROWS[axis][by < 0 ? 0 : 1]} ${percent(by)}`;
+	});
+	return ["moved", steps.filter(Boolean).join(" ")];
 }
 
-/** What turns a panel into another one: marks for the canvas, and words. @type {Differences} */
+/** @type {Differences} */
 export function differences(before, after, t) {
 	const old = new Map(before.elements.map((e) => [e.id, e]));
 	const ids = new Set(after.elements.map((e) => e.id));
@@ -73,81 +77,83 @@ export function differences(before, after, t) {
 	return { marks, words };
 }
 
-/** A panel in place of the present one, if the user agrees. Any change of the panel withdraws it. */
-export class Proposal extends Part {
-	#ended;
-	/** @type {Offer | null} */ #offered = null;
-	/** @type {Mark[]} */ #marks = [];
-	#layer = svg("g", { class: "ranni-ghosts", "aria-hidden": "true" });
-	#title = html("h3");
-	#list = html("ul");
-	#accept = button("accept", () => this.accept(), "button ranni-go");
-	#reject = button("reject", () => this.end("rejected"));
-	#buttons = html("div", { class: "ranni-bar" }, this.#accept, this.#reject);
-	node = html("section", { class: "ranni-proposal" }, this.#title, this.#list, this.#buttons);
+/** @type {CreateProposal} */
+export function createProposal({ store, canvas, viewport, t, flush }, ended) {
+	/** @type {{ before: Panel, after: Panel } | null} */
+	let offered = null;
+	/** @type {Mark[]} */
+	let marks = [];
+	const layer = svg("g.ghosts", SILENT);
+	const title = html("h3");
+	const list = html("ul");
+	const node = html(
+		"section.proposal",
+		title,
+		list,
+		html(
+			"div.bar",
+			button("accept", accept, "button.go"),
+			button("reject", () => end("rejected")),
+		),
+	);
+	canvas.node.append(layer);
+	store.subscribe(({ panel }) => {
+		if (offered && panel !== offered.before) end("withdrawn");
+	});
 
-	/** @param {Context} context @param {(how: string) => void} ended */
-	constructor(context, ended) {
-		super(context);
-		this.#ended = ended;
-		context.canvas.node.append(this.#layer);
-		context.store.subscribe(({ panel }) => {
-			if (this.#offered && panel !== this.#offered.before) this.end("withdrawn");
-		});
+	function accept() {
+		if (!offered) return;
+		const { after } = offered;
+		end("accepted");
+		store.apply(replacePanel(after));
+		flush();
 	}
 
-	get isOpen() {
-		return this.#offered !== null;
-	}
-
-	/** Show what is being planned. @type {Sketch} */
-	sketch(elements) {
-		this.#marks = elements.map(({ box, description }) => ({ kind: "added", box, label: description }));
-		this.context.canvas.node.classList.toggle("ranni-sketched", elements.length > 0);
-	}
-
-	/** Returns the number of changes; without any there is nothing to offer. @param {Panel} after */
-	offer(after) {
-		const before = this.state.panel;
-		const count = differences(before, after, this.t).words.length;
-		if (count) this.#offered = { before, after };
-		return count;
-	}
-
-	accept() {
-		const { after } = /** @type {Offer} */ (this.#offered);
-		this.end("accepted");
-		this.apply(replacePanel(after));
-		this.context.flush();
-	}
-
-	/** @type {End} */
-	end(how) {
-		this.#offered = null;
-		this.#marks = [];
-		this.#ended(how);
-	}
-
-	draw() {
-		this.node.hidden = !this.#offered;
-		if (this.#offered) {
-			const { marks, words } = differences(this.#offered.before, this.#offered.after, this.t);
-			this.#marks = marks;
-			setText(this.#title, this.t("proposal", words.length));
-			setLines(this.#list, words);
-		}
-		this.#layer.replaceChildren(...this.#marks.flatMap((mark) => this.#nodes(mark)));
+	/** @param {string} how */
+	function end(how) {
+		offered = null;
+		marks = [];
+		ended(how);
 	}
 
 	/** @param {Mark} mark */
-	#nodes({ kind, box, label = "" }) {
-		const rect = this.context.viewport.rect(box);
+	function ghost({ kind, box, label = "" }) {
+		const rect = viewport.rect(box);
 		const { x, y, width, height } = rect;
 		const cross = `M${x} ${y}l${width} ${height}m0 ${-height}l${-width} ${height}`;
-		const text = svg("text", { class: "ranni-label", x: 5, y: height - 6 }, shortened(label, 60));
+		const text = svg("text.label", { x: 5, y: height - 6 }, shortened(label, 60));
 		return [
-			svg("rect", { class: `ranni-ghost ranni-${kind}`, ...rect }),
-			kind === "gone" ? svg("path", { class: "ranni-ghost", d: cross }) : svg("svg", rect, text),
+			svg(`rect.ghost.${kind}`, rect),
+			kind === "gone" ? svg("path.ghost", { d: cross }) : svg("svg", rect, text),
 		];
 	}
+
+	return {
+		node,
+		get isOpen() {
+			return offered !== null;
+		},
+		sketch(elements) {
+			marks = elements.map(({ box, description }) => ({ kind: "added", box, label: description }));
+			setClass(canvas.node, "sketched", elements.length > 0);
+		},
+		offer(after) {
+			const before = store.panel;
+			const count = differences(before, after, t).words.length;
+			if (count) offered = { before, after };
+			return count;
+		},
+		accept,
+		end,
+		draw() {
+			node.hidden = !offered;
+			if (offered) {
+				const found = differences(offered.before, offered.after, t);
+				marks = found.marks;
+				setText(title, t("proposal", found.words.length));
+				setLines(list, found.words);
+			}
+			layer.replaceChildren(...marks.flatMap(ghost));
+		},
+	};
 }

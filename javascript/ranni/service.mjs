@@ -11,24 +11,21 @@ export class ServiceError extends Error {
 	}
 }
 
-/** The root of the host's server, which serves this code below it. @param {string} moduleUrl */
+/** @type {BaseOf} */
 export function baseOf(moduleUrl) {
 	const { origin, pathname } = new URL(moduleUrl);
 	const found = /^(.*?)\/file=|^(.*)\/ranni\/javascript\//.exec(pathname);
 	return origin + (found?.[1] ?? found?.[2] ?? "");
 }
 
-/** The server's problems in words. @param {any[]} problems */
+/** @type {WordsOf} */
 export const wordsOf = (problems) =>
 	problems.map(({ path, message }) => (path ? `${path}: ${message}` : message));
 
-/**
- * A function that takes server-sent events piece by piece and calls `on` for each event.
- * @param {(event: string, data: string) => void} on
- */
+/** @type {EventParser} */
 export function eventParser(on) {
 	let [rest, event, data] = ["", "", ""];
-	return (/** @type {string} */ piece) => {
+	return (piece) => {
 		// A CR at the end waits for what may be its LF.
 		const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
 		rest = lines.pop() ?? "";
@@ -43,7 +40,7 @@ export function eventParser(on) {
 	};
 }
 
-/** @param {string} url @param {RequestInit} init @param {string} [type] of the answer */
+/** @type {AskUrl} */
 async function ask(url, init, type = "application/json") {
 	const answer = await fetch(url, init).catch(() => {
 		init.signal?.throwIfAborted();
@@ -52,25 +49,21 @@ async function ask(url, init, type = "application/json") {
 	const { status } = answer;
 	// Whoever asks for a login may do so with a page that is sent as if all were well.
 	if (answer.ok && answer.headers.get("Content-Type")?.startsWith(type)) return answer;
-	if (status === 401 || status === 403) throw new ServiceError("login", "", status);
-	if (status === 409) throw new ServiceError("taken", "", status);
+	const known = { 401: "login", 403: "login", 409: "taken" }[status];
+	if (known) throw new ServiceError(known, "", status);
 	const { error, problems = [] } = await answer.json().catch(() => ({}));
 	if (typeof error !== "string") throw new ServiceError("answer", status, status);
 	throw new ServiceError("server", [error, ...wordsOf(problems.slice(0, 3))].join("; "), status);
 }
 
-/** @param {BodyInit} body @param {string} [type] */
+/** @type {Posted} */
 const posted = (body, type = "application/json") => ({
 	method: "POST",
 	headers: { "Content-Type": type },
 	body,
 });
 
-/**
- * What the server at `base` (no slash at its end) can be asked. Takes and gives the routes' own JSON; raises
- * `ServiceError`, or what its signal was aborted with.
- * @param {string} base
- */
+/** @type {CreateService} */
 export function createService(base) {
 	/** @type {Get} */
 	const get = async (route, init = {}) => {
@@ -79,11 +72,11 @@ export function createService(base) {
 			throw new ServiceError("cut");
 		});
 	};
-	const post = (/** @type {string} */ route) => (/** @type {Json} */ body) =>
-		get(route, posted(JSON.stringify(body)));
+	/** @type {(route: string) => Post} */
+	const post = (route) => (body) => get(route, posted(JSON.stringify(body)));
 
-	/** @type {Stream} */
-	async function stream(route, request, on, signal) {
+	/** @type {(route: Route) => Ask} */
+	const stream = (route) => async (request, on, signal) => {
 		const init = { ...posted(JSON.stringify({ ...request, stream: true })), signal };
 		const answer = await ask(`${base}/ranni/v1/${route}`, init, "text/event-stream");
 		/** @type {any} */
@@ -104,26 +97,23 @@ export function createService(base) {
 		}
 		if (failed) throw new ServiceError(end.cancelled ? "cancelled" : "server", end.error);
 		return end;
-	}
+	};
 
-	return Object.freeze({
-		plan: stream.bind(null, "plan"),
-		edit: stream.bind(null, "edit"),
+	return {
+		plan: stream("plan"),
+		edit: stream("edit"),
 		version: () => get("version"),
 		import: post("import"),
 		export: post("export"),
-		/** A picture or a text that holds a panel. @param {Blob} file */
 		open: (file) => get("open", posted(file, "application/octet-stream")),
-		panels: Object.freeze({
+		panels: {
 			list: () => get("panels"),
 			load: post("panels/load"),
 			save: post("panels/save"),
 			rename: post("panels/rename"),
 			delete: post("panels/delete"),
-		}),
-		/** @param {readonly string[]} texts @returns {Promise<[number, number][]>} tokens, and room for them */
+		},
 		tokens: async (texts) => (await post("tokens")({ texts })).counts,
-		/** @returns {Promise<string[]>} */
 		loras: async () => (await get("loras")).names,
-	});
+	};
 }

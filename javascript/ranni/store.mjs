@@ -5,78 +5,80 @@ import { START } from "./commands.mjs";
 /** How many steps can be undone. */
 export const MAX_STEPS = 300;
 
-export class Store {
-	/** @type {State[]} */ #past = [];
-	/** @type {State[]} */ #future = [];
-	/** @type {string | null} */ #run = null;
-	/** What could be redone before the present run. @type {State[]} */ #redoable = [];
-	/** @type {((state: State, before: State) => void)[]} */ #listeners = [];
-	state = START;
-
-	get canUndo() {
-		return this.#past.length > 0;
-	}
-
-	get canRedo() {
-		return this.#future.length > 0;
-	}
-
-	/**
-	 * Apply a command. Steps in a row with the same `run` become one; selecting is no step, but ends a run.
-	 * @type {Apply}
-	 */
-	apply(command, run = null) {
-		const before = this.state;
-		const next = command(before);
-		if (next === before) return false;
-		const isStep = next.panel !== before.panel || next.hidden !== before.hidden;
-		if (isStep && (run === null || run !== this.#run)) {
-			this.#past = [...this.#past.slice(1 - MAX_STEPS), before];
-			this.#redoable = this.#future;
-			this.#future = [];
-		}
-		this.#become(next, isStep ? run : null);
-		return true;
-	}
-
-	/** End the present run, or this one if it still runs: the next command is a step of its own. */
-	seal(run = this.#run) {
-		if (run === this.#run) this.#run = null;
-	}
-
-	/** Take back the present run as if it had not begun. @param {string} run */
-	cancel(run) {
-		if (this.#run !== run) return;
-		this.#future = this.#redoable;
-		this.#become(/** @type {State} */ (this.#past.pop()));
-	}
-
-	undo() {
-		this.#step(this.#past, this.#future);
-	}
-
-	redo() {
-		this.#step(this.#future, this.#past);
-	}
-
-	/** Call `listener` after every change. @type {Subscribe} */
-	subscribe(listener) {
-		this.#listeners.push(listener);
-	}
-
-	/** @type {Step} */
-	#step(from, to) {
-		const next = from.pop();
-		if (!next) return;
-		to.push(this.state);
-		this.#become(next);
-	}
+/** @returns {Store} */
+export function createStore() {
+	/** @type {State[]} */
+	let past = [];
+	/** @type {State[]} */
+	let future = [];
+	/** What could be redone before the present run. */
+	let redoable = future;
+	/** @type {string | null} */
+	let present = null;
+	/** @type {Hear[]} */
+	const listeners = [];
 
 	/** @type {Become} */
-	#become(next, run = null) {
-		const before = this.state;
-		this.state = next;
-		this.#run = run;
-		for (const listener of this.#listeners) listener(next, before);
+	function become(next, run = null) {
+		if (!next) return;
+		const before = store.state;
+		store.state = next;
+		present = run;
+		for (const listener of listeners) listener(next, before);
 	}
+
+	/** @param {State[]} from @param {State[]} to */
+	function step(from, to) {
+		const next = from.pop();
+		if (next) to.push(store.state);
+		become(next);
+	}
+
+	/** @type {Store} */
+	const store = {
+		state: START,
+		get panel() {
+			return store.state.panel;
+		},
+		get selection() {
+			return store.state.selection;
+		},
+		get chosen() {
+			return store.panel.elements.filter((e) => store.selection.includes(e.id));
+		},
+		get visible() {
+			return store.panel.elements.filter((e) => !store.state.hidden.includes(e.id));
+		},
+		get canUndo() {
+			return past.length > 0;
+		},
+		get canRedo() {
+			return future.length > 0;
+		},
+		apply(command, run = null) {
+			const before = store.state;
+			const next = command(before);
+			if (next === before) return false;
+			const isStep = next.panel !== before.panel || next.hidden !== before.hidden;
+			if (isStep && (run === null || run !== present)) {
+				past = [...past.slice(1 - MAX_STEPS), before];
+				redoable = future;
+				future = [];
+			}
+			become(next, isStep ? run : null);
+			return true;
+		},
+		seal(run = present) {
+			if (run === present) present = null;
+		},
+		cancel(run) {
+			if (present !== run) return;
+			future = redoable;
+			become(past.pop());
+		},
+		undo: () => step(past, future),
+		redo: () => step(future, past),
+		subscribe: (listener) => void listeners.push(listener),
+	};
+	return store;
 }

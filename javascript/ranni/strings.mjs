@@ -1,32 +1,34 @@
 /**
- * Every text of the editor, by language. The tables, in `strings/`, have the same keys and the same places to
- * fill: {0}, {1}, ...
+ * The tables of the editor: its texts, by language, and the strokes of its icons. Those in `strings/` have the
+ * same keys and the same places to fill: {0}, {1}, ...
  */
 
-/** The languages that there are tables for; the first stands in for the others. */
-export const LANGUAGES = Object.freeze(["en", "zh_CN"]);
+/** The languages that there are texts in; the first stands in for the others. */
+export const LANGUAGES = ["en", "zh_CN"];
 
-/** @type {Map<string, Readonly<Record<string, string>>>} */
+/** By the name of their file. @type {Map<string, Record<string, string>>} */
 const tables = new Map();
 
-/** Fetch the tables of a language and of the one that stands in for it. @param {string} language */
+/** @type {LoadTexts} */
 export async function loadTexts(language) {
-	const wanted = LANGUAGES.filter((code) => [language, LANGUAGES[0]].includes(code) && !tables.has(code));
-	const fetched = wanted.map(async (code) => {
-		const answer = await fetch(new URL(`./strings/${code}.json`, import.meta.url), { cache: "no-cache" });
-		addTexts(code, await answer.json());
+	const codes = LANGUAGES.filter((code) => [language, LANGUAGES[0]].includes(code));
+	const names = ["icons", ...codes.map((code) => `strings/${code}`)];
+	const fetched = names.map(async (name) => {
+		if (tables.has(name)) return;
+		const answer = await fetch(new URL(`./${name}.json`, import.meta.url), { cache: "no-cache" });
+		tables.set(name, await answer.json());
 	});
 	await Promise.all(fetched);
 }
 
-/** @param {string} language @param {Record<string, string>} table */
-export const addTexts = (language, table) => tables.set(language, Object.freeze(table));
+/** @type {AddTexts} */
+export const addTexts = (language, table) => tables.set(`strings/${language}`, table);
 
-/**
- * The text of `key` in a language (in the first one if it has none), with its places filled.
- * @param {string} language @param {string} key @param {...(string | number)} args
- */
+/** @param {string} name */
+export const strokesOf = (name) => tables.get("icons")?.[name];
+
+/** @type {TextOf} */
 export function text(language, key, ...args) {
-	const found = tables.get(language)?.[key] ?? tables.get(LANGUAGES[0])?.[key] ?? key;
-	return found.replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
+	const [found] = [language, LANGUAGES[0]].flatMap((code) => tables.get(`strings/${code}`)?.[key] ?? []);
+	return (found ?? key).replace(/\{(\d)\}/g, (_, place) => String(args[Number(place)]));
 }

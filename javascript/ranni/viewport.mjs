@@ -5,63 +5,54 @@ import { clamp, sizeOf } from "./geometry.mjs";
 const MARGIN_PX = 14;
 const MOST_ZOOM = 16;
 
-export class Viewport {
-	#width = 1;
-	#height = 1;
-	#aspect = 1;
-	#x = 0;
-	#y = 0;
-	zoom = 1;
+/** @returns {Viewport} */
+export function createViewport() {
+	let [stageWidth, stageHeight, aspect] = [1, 1, 1];
+	let [shiftX, shiftY] = [0, 0];
 
-	/** The stage's size in pixels, and the canvas's width / height. @type {Fit} */
-	fit(width, height, aspect) {
-		if (aspect !== this.#aspect) this.reset();
-		[this.#width, this.#height, this.#aspect] = [Math.max(1, width), Math.max(1, height), aspect];
-		this.pan(0, 0);
+	/** @type {(at: number, size: number, room: number) => number} */
+	function kept(at, size, room) {
+		const free = viewport.zoom === 1 ? 0 : Math.max(0, (size - room) / 2 + room / 3);
+		return clamp(at, -free, free);
 	}
 
-	reset() {
-		[this.zoom, this.#x, this.#y] = [1, 0, 0];
-	}
-
-	/** The canvas on the stage. @returns {Rect} */
-	get page() {
-		const [room, high] = [this.#width, this.#height].map((side) => Math.max(1, side - 2 * MARGIN_PX));
-		const width = Math.min(room, high * this.#aspect) * this.zoom;
-		const height = width / this.#aspect;
-		const [x, y] = [(this.#width - width) / 2 + this.#x, (this.#height - height) / 2 + this.#y];
-		return { x, y, width, height };
-	}
-
-	/** A box in pixels of the stage. @type {(box: Box) => Rect} */
-	rect(box) {
-		const { x, y, width, height } = this.page;
-		const [left, top] = [x + box.x0 * width, y + box.y0 * height];
-		return { x: left, y: top, width: sizeOf(box, "x") * width, height: sizeOf(box, "y") * height };
-	}
-
-	/** A place on the stage in units of the canvas. @type {ToCanvas} */
-	toCanvas(px, py) {
-		const { x, y, width, height } = this.page;
-		return [(px - x) / width, (py - y) / height];
-	}
-
-	/** Move the canvas by pixels; part of it always stays in sight. @type {Pan} */
-	pan(dx, dy) {
-		const { width, height } = this.page;
-		const moved = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ room) => {
-			const free = this.zoom === 1 ? 0 : Math.max(0, (size - room) / 2 + room / 3);
-			return clamp(at, -free, free);
-		};
-		this.#x = moved(this.#x + dx, width, this.#width);
-		this.#y = moved(this.#y + dy, height, this.#height);
-	}
-
-	/** Zoom so that the place under (px, py) stays there. @type {ZoomAbout} */
-	zoomAbout(px, py, factor) {
-		const [x, y] = this.toCanvas(px, py);
-		this.zoom = clamp(this.zoom * factor, 1, MOST_ZOOM);
-		const { x: left, y: top, width, height } = this.page;
-		this.pan(px - (left + x * width), py - (top + y * height));
-	}
+	/** @type {Viewport} */
+	const viewport = {
+		zoom: 1,
+		fit(width, height, shape) {
+			if (shape !== aspect) viewport.reset();
+			[stageWidth, stageHeight, aspect] = [Math.max(1, width), Math.max(1, height), shape];
+			viewport.pan(0, 0);
+		},
+		reset() {
+			[viewport.zoom, shiftX, shiftY] = [1, 0, 0];
+		},
+		get page() {
+			const [room, high] = [stageWidth, stageHeight].map((side) => Math.max(1, side - 2 * MARGIN_PX));
+			const width = Math.min(room, high * aspect) * viewport.zoom;
+			const height = width / aspect;
+			return { x: (stageWidth - width) / 2 + shiftX, y: (stageHeight - height) / 2 + shiftY, width, height };
+		},
+		rect(box) {
+			const { x, y, width, height } = viewport.page;
+			const [left, top] = [x + box.x0 * width, y + box.y0 * height];
+			return { x: left, y: top, width: sizeOf(box, "x") * width, height: sizeOf(box, "y") * height };
+		},
+		toCanvas(px, py) {
+			const { x, y, width, height } = viewport.page;
+			return [(px - x) / width, (py - y) / height];
+		},
+		pan(dx, dy) {
+			const { width, height } = viewport.page;
+			shiftX = kept(shiftX + dx, width, stageWidth);
+			shiftY = kept(shiftY + dy, height, stageHeight);
+		},
+		zoomAbout(px, py, factor) {
+			const [x, y] = viewport.toCanvas(px, py);
+			viewport.zoom = clamp(viewport.zoom * factor, 1, MOST_ZOOM);
+			const { x: left, y: top, width, height } = viewport.page;
+			viewport.pan(px - (left + x * width), py - (top + y * height));
+		},
+	};
+	return viewport;
 }

@@ -1,8 +1,8 @@
 /** What an element will hardly get as it is, and how much of its room a description takes. */
 
 import { shortened } from "./canvas.mjs";
+import { watch } from "./dom.mjs";
 import { overlap, sizeOf } from "./geometry.mjs";
-import { Part } from "./part.mjs";
 
 /**
  * Two cells of the coarsest attention that still tells places apart; models of small pictures have finer
@@ -19,35 +19,23 @@ const MOST_TEXTS = 500;
 const END =
 	/[,.;:()，。；：（）、在]|\s(?:[io]n|of|at|with|by|from|under|over|behind|near|and|that|who|which|to|for|is|wearing|holding)\s/iu;
 
-/**
- * The tokens of texts, and the room for them.
- * @typedef {ReadonlyMap<string, readonly [number, number]>} Counts
- */
-
-/**
- * The word that names what is described, without grammar: the last before more is said of it.
- * @param {string} text
- */
+/** @type {MainWord} */
 export function mainWord(text) {
 	const phrase = text.split(END).find((part) => part.trim()) ?? "";
 	const word = (phrase.match(/[\p{L}\p{N}]+/gu) ?? []).at(-1)?.toLowerCase() ?? "";
 	return /\p{Script=Han}$/u.test(word) ? word.slice(-1) : word.replace(/(?<=...)e?s$/, "");
 }
 
-/**
- * What to know about each element, by id.
- * @param {readonly PanelElement[]} elements from back to front
- * @param {readonly number[] | null} size in pixels @param {string} said the prompt and the base
- * @param {Counts} counts
- */
+/** @type {WarningsOf} */
 export function warningsOf(elements, size, said, counts) {
+	/** @type {Map<string, Fault[]>} */
+	const found = new Map();
 	const least = Math.floor(Math.min(LEAST_PX, ...(size ?? []).map((side) => side * LEAST_SHARE)));
-	/** @type {Warned} */
-	const warned = ({ id, box, description }, index) => {
+	for (const [index, { id, box, description }] of elements.entries()) {
 		/** @type {Fault[]} */
 		const faults = [];
-		const warn = (/** @type {string} */ code, /** @type {(string | number)[]} */ ...args) =>
-			faults.push({ code, args });
+		/** @type {Warn} */
+		const warn = (code, ...args) => faults.push({ code, args });
 		const [width, height] = [sizeOf(box, "x"), sizeOf(box, "y")];
 		const px = size ? [Math.round(width * size[0]), Math.round(height * size[1])] : [LEAST_PX];
 		if (Math.min(...px) < least) warn("small", ...px, least);
@@ -59,54 +47,47 @@ export function warningsOf(elements, size, said, counts) {
 		}
 		const [count, room] = counts.get(description) ?? [0, 0];
 		if (count > room) warn("overlong", count, room);
-		return [id, faults];
-	};
-	return new Map(elements.map(warned));
+		found.set(id, faults);
+	}
+	return found;
 }
 
-export class Warnings extends Part {
-	/** @type {Counts} */ #counts = new Map();
-	#timer = 0;
-	/** What `#found` was found for. @type {any[]} */ #seen = [];
-	/** @type {Map<string, Fault[]>} */ #found = new Map();
-
-	/** What to know about an element, in words. @param {string} id */
-	of(id) {
-		const { size, prompt } = this.context;
-		const { elements, base = "" } = this.state.panel;
-		const said = `${prompt()} ${base}`;
-		const seen = [elements, size, said, this.#counts];
-		if (seen.some((value, index) => value !== this.#seen[index])) {
-			this.#seen = seen;
-			this.#found = warningsOf(elements, size, said, this.#counts);
-			this.#count();
-		}
-		return (this.#found.get(id) ?? []).map(({ code, args }) => this.t(`warn_${code}`, ...args));
-	}
-
-	/** How much of its room a text takes, where that is known. @param {string} text */
-	tokens(text) {
-		return this.#counts.get(text)?.join("/") ?? "";
-	}
+/** @type {Create<Warnings>} */
+export function createWarnings(context) {
+	const { store, service, prompt, gone, t } = context;
+	/** @type {Counts} */
+	let counts = new Map();
+	let timer = 0;
+	const areNew = watch();
+	/** @type {Map<string, Fault[]>} */
+	let found = new Map();
+	gone.addEventListener("abort", () => clearTimeout(timer));
 
 	/** Ask for what is not known, once no more of it is typed. */
-	#count() {
-		const { service } = this.context;
-		clearTimeout(this.#timer);
-		const texts = new Set(this.state.panel.elements.map((e) => e.description));
-		const wanted = [...texts].filter((text) => !this.#counts.has(text)).slice(0, MOST_TEXTS);
+	function count() {
+		clearTimeout(timer);
+		const texts = new Set(store.panel.elements.map((e) => e.description));
+		const wanted = [...texts].filter((text) => !counts.has(text)).slice(0, MOST_TEXTS);
 		if (!service || !wanted.length) return;
-		const known = (/** @type {[number, number][]} */ counts) => {
-			const added = wanted.map((text, n) => /** @type {const} */ ([text, counts[n]]));
+		const know = (/** @type {[number, number][]} */ answer) => {
 			// A new map, by which it shows; the oldest go.
-			this.#counts = new Map([...[...this.#counts].slice(-4 * MOST_TEXTS), ...added]);
-			this.context.redraw();
+			counts = new Map([...counts].slice(-4 * MOST_TEXTS));
+			for (const [n, text] of wanted.entries()) counts.set(text, answer[n]);
+			context.redraw();
 		};
-		const ask = () => service.tokens(wanted).then(known, () => {});
-		this.#timer = window.setTimeout(ask, HOLD_MS);
+		timer = window.setTimeout(() => service.tokens(wanted).then(know, () => {}), HOLD_MS);
 	}
 
-	destroy() {
-		clearTimeout(this.#timer);
-	}
+	return {
+		of(id) {
+			const { elements, base = "" } = store.panel;
+			const said = `${prompt()} ${base}`;
+			if (areNew(elements, context.size, said, counts)) {
+				found = warningsOf(elements, context.size, said, counts);
+				count();
+			}
+			return (found.get(id) ?? []).map(({ code, args }) => t(`warn_${code}`, ...args));
+		},
+		tokens: (text) => counts.get(text)?.join("/") ?? "",
+	};
 }

@@ -47,9 +47,13 @@ class MemoryStore:
             self._make_room("")
 
     def put(self, owner: str, memory: Memory) -> bool:
-        """Keep a finished picture as the owner's present one; False if it alone is over the bound."""
+        """Keep a finished picture as the owner's present one.
+
+        False if it alone is over the bound: then the owner has no present one, since an older is not it.
+        """
         with self._lock:
             if memory.nbytes > self._most_bytes:
+                self._chains.pop(owner, None)
                 return False
             self._memories[owner, memory.name] = memory
             self._memories.move_to_end((owner, memory.name))

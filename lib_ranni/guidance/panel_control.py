@@ -183,7 +183,7 @@ def read_widths(tensors: Mapping[str, Tensor]) -> Widths:
         out, text = tensors[f"{TEXT}.0.weight"].shape
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(
-            f"this is no panel conditioner, {error} is missing or misshapen; "
+            f"this is no panel conditioner, a tensor is missing or misshapen ({error}); "
             "give a checkpoint such as ranni_sdv21_v1, or a file of its panel_conditioner tensors"
         ) from error
     full, half, quarter, eighth = hint

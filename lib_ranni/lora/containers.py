@@ -173,7 +173,9 @@ def _pickled(path: Path, size: int) -> Contents:
             ) from error
         raise LoraError(f"{path} is a damaged pickle ({_first_line(error)}); download it again") from error
     left: list[str] = []
-    while isinstance(state, Mapping) and not any(isinstance(value, Tensor) for value in state.values()):
+    for _ in _WRAPPERS:  # no deeper: a pickle can hold itself
+        if not isinstance(state, Mapping) or any(isinstance(value, Tensor) for value in state.values()):
+            break
         inner = next((name for name in _WRAPPERS if isinstance(state.get(name), Mapping)), None)
         if inner is None:
             break

@@ -214,6 +214,12 @@ def change(delta: Delta, base: Tensor | None = None) -> Tensor:
     return decomposed(weight, updown.reshape(weight.shape), delta.magnitude, delta.axis or "out").flatten(1)
 
 
+def bias_of(delta: Delta) -> Tensor | None:
+    """What is added to the module's bias at weight 1, float64; None where nothing is."""
+    bias = delta.parts.get("b_norm" if delta.kind == "norm" else "diff_b")
+    return None if bias is None else wide(bias)
+
+
 def decomposed(weight: Tensor, updown: Tensor, magnitude: Tensor, axis: Axis) -> Tensor:
     """DoRA's change of W for a plain change: m * V / |V| - W with V = W + dW.
 
@@ -235,18 +241,22 @@ def scaled(delta: Delta, factor: float) -> Delta:
         raise LoraError(
             "DoRA cannot be scaled in the file; give the checkpoint with --base, or the weight in the prompt"
         )
-    if delta.kind == "full":
-        return replace(delta, parts={name: part * factor for name, part in delta.parts.items()})
-    if delta.kind == "norm":
-        return replace(delta, parts={name: part * factor for name, part in delta.parts.items()})
-    if delta.kind == "ia3":
-        name = "weight"
-        return replace(delta, parts={**delta.parts, name: delta.parts[name] * factor})
-    if delta.kind == "lokr" and delta.rank is None:
-        return replace(delta, parts={**delta.parts, "lokr_w1": delta.parts["lokr_w1"] * factor})
     if delta.kind == "oft":
         raise LoraError("OFT cannot be scaled in the file; give the weight in the prompt")
-    return replace(delta, alpha=delta.strength * factor * (delta.rank or 1), scale=None)
+    in_proportion = _in_proportion(delta)
+    parts = {name: part * factor if name in in_proportion else part for name, part in delta.parts.items()}
+    if in_proportion - {"diff_b"}:
+        return replace(delta, parts=parts)
+    return replace(delta, parts=parts, alpha=delta.strength * factor * (delta.rank or 1), scale=None)
+
+
+def _in_proportion(delta: Delta) -> set[str]:
+    """The parts that a factor multiplies; where that is no more than a bias, alpha carries it."""
+    if delta.kind in ("full", "norm"):
+        return set(delta.parts)
+    if delta.kind == "ia3":
+        return {"weight", "diff_b"}
+    return {"lokr_w1", "diff_b"} if delta.kind == "lokr" and delta.rank is None else {"diff_b"}
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -76,15 +77,8 @@ def _fits(part: str, tensor: Tensor, shape: tuple[int, ...]) -> bool:
     if part in ("lora_up.weight", "hada_w1_a") and tensor.ndim >= 2:
         return tensor.shape[0] == shape[0]
     if part in ("diff", "w_norm"):
-        return tensor.numel() == _count(shape)
+        return tensor.numel() == math.prod(shape)
     return False
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
 
 
 def _by_build(found: Mapping[str, Spelled], contents: Contents) -> Family | None:

@@ -27,7 +27,6 @@ _CONFIG = "adapter_config.json"
 _LOOSE = ("alpha", "scale", "on_input")
 """Parts that are one number, of any type."""
 
-
 _TRANSFORMER = "it changes a transformer (Flux, SD 3, PixArt, ...); the host's SD 1, 2 and XL have none"
 _OTHERS = (
     ("model.diffusion_model.", "it is a whole checkpoint; put it into models/Stable-diffusion"),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from torch import Tensor
 
 from lib_ranni.lora.base_weights import stand_in
-from lib_ranni.lora.deltas import Delta, change
+from lib_ranni.lora.deltas import Delta, bias_of, change
 from lib_ranni.lora.layout import Family, Target, table
 
 TOLERANCE = 1e-6
@@ -88,8 +88,7 @@ def deviation(
         return torch.inf
     size = float(before.abs().max())
     error = float((after - before).abs().max())
-    extra = (delta.parts.get(name) for name in ("diff_b", "b_norm") for delta in (meant, written))
-    biases = [tensor.double() for tensor in extra if tensor is not None]
+    biases = [bias for delta in (meant, written) if (bias := bias_of(delta)) is not None]
     if len(biases) == 1:
         return torch.inf
     if biases:

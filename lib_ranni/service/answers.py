@@ -79,7 +79,8 @@ def validate(_: Host, body: Body) -> Body:
 
 def import_text(_: Host, body: Body) -> Body:
     """The layout of another tool as a panel."""
-    imported = import_panel(text_of(body, "text"), body.get("format"))
+    format = None if body.get("format") is None else text_of(body, "format")
+    imported = import_panel(text_of(body, "text"), format)
     return {
         "panel": to_document(imported.panel),
         "guidance": imported.settings,

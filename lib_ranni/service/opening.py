@@ -16,7 +16,7 @@ from lib_ranni.panel.formats import (
     regional_prompter,
     tiled_diffusion,
 )
-from lib_ranni.panel.formats.infotexts import parameters_of_text
+from lib_ranni.panel.formats.infotexts import document_of, parameters_of_text
 from lib_ranni.panel.problems import Problem, is_unicode
 from lib_ranni.panel.reading import repair
 from lib_ranni.panel.types import Panel
@@ -56,7 +56,7 @@ def opened(data: bytes) -> Answer:
     if texts is None:
         return _of_text(_words(data))
     if REQUEST_CHUNK in texts:
-        document = _document(_checked(texts[REQUEST_CHUNK]))
+        document = document_of(_checked(texts[REQUEST_CHUNK]))
         found = None if document is None else _of_request(document, "picture")
     else:
         found = _of_infotext(_checked(texts.get(PARAMETERS, "")), "picture")
@@ -81,7 +81,7 @@ def _checked(words: str) -> str:
 
 def _of_text(words: str) -> Answer:
     """The panel of a text file: JSON of ours, an infotext, or a layout of another tool."""
-    document = _document(words)
+    document = document_of(words)
     if document is not None:
         found = _of_request(document, "request")
         if found is not None:
@@ -98,24 +98,13 @@ def _of_text(words: str) -> Answer:
     return _answer(imported.panel, imported.settings, imported.format, imported.problems)
 
 
-def _document(words: str) -> Answer | None:
-    """The JSON object that a text is, or None."""
-    if not words.lstrip().startswith("{"):
-        return None
-    try:
-        document = msgspec.json.decode(words)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
 def _of_request(document: Answer, format: str) -> Answer | None:
     """A request of the extension (`panel`, `guidance`) or of the command line (`panels`, its settings)."""
-    guidance = document.get("guidance")
+    guidance, mixing = document.get("guidance"), None
     if isinstance(document.get("panels"), list):
-        guidance = {name: document[name] for name in _MIXING if name in document}
-        if guidance.get("mode") not in MODES:
-            guidance.pop("mode", None)
+        guidance = mixing = {name: document[name] for name in _MIXING if name in document}
+        if mixing.get("mode") not in MODES:
+            mixing.pop("mode", None)
         given = {"panel": document["panels"], "guidance": guidance}
     elif isinstance(document.get("panel"), (dict, list)):
         given = {"panel": document["panel"], "guidance": guidance}
@@ -128,8 +117,8 @@ def _of_request(document: Answer, format: str) -> Answer | None:
     if len(panels) > 1:
         problems.append(Problem("panel", f"has {len(panels)} panels, one for each picture", "the first read"))
     settings = msgspec.to_builtins(reading.request.guidance)
-    if isinstance(guidance, dict) and "panels" in document:
-        settings = {name: settings[name] for name in guidance}
+    if mixing is not None:
+        settings = {name: settings[name] for name in mixing}
     prompts = {name: document.get(name) for name in ("prompt", "negative")}
     texts = {name: text for name, text in prompts.items() if isinstance(text, str) and text}
     return {**_answer(panels[0], settings, format, problems, **texts), "seed": _seed(document.get("seed"))}
@@ -138,7 +127,7 @@ def _of_request(document: Answer, format: str) -> Answer | None:
 def _of_infotext(words: str, format: str) -> Answer | None:
     """The panel of what the WebUI writes beside a picture: ours, or that of another extension."""
     parameters = parameters_of_text(words)
-    document = _document(parameters.get(INFOTEXT_KEY, ""))
+    document = document_of(parameters.get(INFOTEXT_KEY, ""))
     if document is not None:
         found = _of_request(document, format)
         if found is not None:

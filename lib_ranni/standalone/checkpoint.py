@@ -18,6 +18,7 @@ from lib_ranni.guidance.panel_files import conditioner_tensors, read_conditioner
 from lib_ranni.panel.types import Panel, with_fields
 from lib_ranni.standalone.encoding import Encoder
 from lib_ranni.standalone.loras import WornLoras
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ class Checkpoint:
 
     def with_conditioner(self, path: Path) -> Checkpoint:
         """The same checkpoint with the panel conditioner of a file. Raises `ModelError`."""
-        other = dataclasses.replace(self, conditioner=read_conditioner(path.expanduser()).to(self.device))
+        other = dataclasses.replace(self, conditioner=read_conditioner(from_user(path)).to(self.device))
         object.__setattr__(other, "worn", self.worn)  # of one UNet there is one record of what it wears
         return other
 
@@ -119,7 +120,7 @@ def load_checkpoint(path: Path | None = None, device: str | None = None) -> Chec
     Raises `ModelError` saying what is missing, and `InputError` for a device that is not there.
     """
     place = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    path = SHAPES if path is None else path.expanduser()
+    path = SHAPES if path is None else from_user(path)
     if not path.exists():
         raise ModelError(f"there is no checkpoint at {path}; give a .safetensors file or a diffusers folder")
     dtype = torch.float16 if place.type == "cuda" else torch.float32

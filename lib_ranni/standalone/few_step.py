@@ -21,6 +21,7 @@ from lib_ranni.sampling.priors import Prior, default_prior
 from lib_ranni.sampling.schedules import Level, NoiseSchedule
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.loras import LoraFile, advertised, folders_near, known_loras, lora_path
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
 from lib_ranni.standalone.schedulers import make_scheduler
 
@@ -87,10 +88,10 @@ class FewSteps:
         """N(0, 1) noise (B, C, h, w) to finished latents; `on_step(done, total)` follows each step."""
         plan = self._plan
         schedule, first, unit = plan.schedule, plan.levels[0].sigma, plan.preset.unit
+        progress = {level: index / plan.steps for index, level in enumerate(plan.levels)}
 
         def denoise(x: Tensor, at: Level) -> Tensor:
-            progress = next(n for n, level in enumerate(plan.levels) if level is at) / plan.steps
-            output = predict(schedule.network_input(x, at.sigma), at.t, progress)
+            output = predict(schedule.network_input(x, at.sigma), at.t, progress[at])
             x0 = denoised(x, output, at, self._kind)
             return consistent(x0, x, at) if plan.preset.boundary else x0
 
@@ -111,7 +112,7 @@ def prior_of(name: str, checkpoint: Checkpoint) -> Prior | None:
     if name in ("", "none"):
         return None
     if name != "default":
-        return load_prior(Path(name).expanduser())[0]
+        return load_prior(from_user(name))[0]
     for folder in folders_near(checkpoint.path):
         own = folder / PRIORS / f"{checkpoint.path.stem}.safetensors"
         if own.is_file():

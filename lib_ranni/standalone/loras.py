@@ -1,7 +1,6 @@
 """LoRAs for the whole picture: added to the UNet's weights, and taken out again to the bit.
 
-Files in kohya's layout, with the names of either the original or diffusers' networks. Others are for
-`lib-ranni lora convert`.
+Files of every format and kind that `lib_ranni.lora` reads, but OFT, which is no sum.
 """
 
 from __future__ import annotations
@@ -9,15 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from lib_ranni.errors import InputError, ModelError
+from lib_ranni.errors import InputError, LoraError, ModelError
+from lib_ranni.lora import reading
+from lib_ranni.lora.checks import asks_alpha, finite
+from lib_ranni.lora.containers import printable
+from lib_ranni.lora.deltas import bias_of, change
+from lib_ranni.lora.layout import Target, underscored
+from lib_ranni.lora.spelling import spell
 from lib_ranni.panel.types import Lora
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.training.export import unet_name
 
 FOLDER = "loras"
@@ -25,8 +31,6 @@ FOLDER = "loras"
 
 Not among a checkpoint's own files: the WebUI takes every file there for a checkpoint.
 """
-
-_DOWN, _UP, _ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
 
 class Advertised(msgspec.Struct, frozen=True):
@@ -77,7 +81,7 @@ def lora_path(lora: Lora, checkpoint: Path) -> Path:
     files = {file.name: file.path for file in known_loras(checkpoint)}
     if lora.name in files:
         return files[lora.name]
-    path = Path(lora.name).expanduser()
+    path = from_user(lora.name)
     if path.is_file():
         return path
     there = f"there are {', '.join(files)}" if files else f"there are none in {FOLDER}/ beside the checkpoint"
@@ -110,70 +114,90 @@ class WornLoras:
         self._worn = wanted
 
     def _put_on(self, path: Path, weight: float) -> None:
-        modules, tensors = _modules(self._unet), _tensors(path)
-        stems = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
-        if left := [stem for stem in stems if stem not in modules]:
-            where = "in the text encoder" if all("_te" in stem for stem in left) else f"such as {left[0]}"
-            self.notes += (f"{len(left)} of {len(stems)} layers of {path.name} were left out, {where}",)
-        for module, change in _changes(path, tensors, modules):
-            if module.name not in self._original:
-                self._original[module.name] = module.weight.detach().clone()
-            module.weight.copy_((module.weight.float() + weight * change).to(module.weight))
+        lora, modules = _read(path), _modules(self._unet)
+        places = {target: modules.get(_name(lora, target)) for target in lora.modules}
+        if not any(places.values()):
+            raise ModelError(
+                f"no layer of this model takes anything from {path.name}; use the model it was made for"
+            )
+        if left := [target for target, place in places.items() if place is None]:
+            text = all(target.component != "unet" for target in left)
+            where = "in the text encoder" if text else f"such as {printable(left[0].name)}"
+            self.notes += (f"{len(left)} of {len(places)} layers of {path.name} were left out, {where}",)
+        if broken := [key for key in lora.unmatched if _belongs(key, modules)]:
+            raise LoraError(f"{path} is damaged: {printable(broken[0])} makes no change; download it again")
+        for target, place in places.items():
+            for name, added in self._changes(lora, target, place) if place else ():
+                parameter = self._unet.get_parameter(name)
+                self._original.setdefault(name, parameter.detach().clone())
+                parameter.copy_((parameter.float() + weight * added).to(parameter))
+
+    def _changes(self, lora: reading.Lora, target: Target, place: str) -> Iterator[tuple[str, Tensor]]:
+        """What a LoRA adds to a module's weight and bias: (parameter's name, float32 of its shape).
+
+        What depends on the weight takes the model's own, whatever else is worn.
+        """
+        delta, name = lora.modules[target], f"{place}.weight"
+        own = self._original.get(name, self._unet.get_parameter(name)).detach()
+        misfit = ModelError(f"{lora.path.name} is made for another model: {place} has another size here")
+        if (shape := delta.shape()) and _flat(shape) != _flat(own.shape):
+            raise misfit
+        try:
+            added = change(delta, own.cpu() if delta.needs_base else None)
+        except RuntimeError as error:  # of kinds whose parts tell no shape
+            raise misfit from error
+        yield name, added.float().view(own.shape).to(own.device)
+        if (added_bias := bias_of(delta)) is not None:
+            bias = dict(self._unet.get_submodule(place).named_parameters()).get("bias")
+            if bias is None or bias.numel() != added_bias.numel():
+                raise misfit
+            yield f"{place}.bias", added_bias.float().view(bias.shape).to(bias.device)
 
     def _take_off(self) -> None:
         for name, original in self._original.items():
-            weight: Any = self._unet.get_submodule(name).weight
-            weight.copy_(original)
+            self._unet.get_parameter(name).copy_(original)
         self._original.clear()
         self._worn, self.notes = (), ()
 
 
-class _Module(NamedTuple):
-    name: str
-    weight: Any
+def _read(path: Path) -> reading.Lora:
+    """A LoRA whose every change can be added. Raises `LoraError`."""
+    lora = reading.read_lora(path)
+    if asks_alpha(lora):
+        raise LoraError(f"{path} does not say its alpha; `lib-ranni lora convert --alpha F` writes it in")
+    if not all(map(finite, lora.modules.values())):
+        raise LoraError(f"{path} holds numbers that are not finite; download it again")
+    if any(delta.kind == "oft" for delta in lora.modules.values()):
+        raise LoraError(f"{path} is OFT, which turns weights and adds nothing to them; use another LoRA")
+    return lora
 
 
-def _modules(unet: nn.Module) -> dict[str, _Module]:
-    """Linear layers and convolutions by the names that kohya's files have for them."""
-    found: dict[str, _Module] = {}
+def _modules(unet: nn.Module) -> dict[str, str]:
+    """Names of modules with weights, by diffusers' and the original names of them with _ for each dot."""
+    found: dict[str, str] = {}
     blocks = int(getattr(unet, "config", {}).get("layers_per_block", 2))
     for name, module in unet.named_modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
+        if getattr(module, "weight", None) is not None:
             original = unet_name(f"{name}.weight", blocks).removesuffix(".weight")
-            for spelled in (name, original):
-                found["lora_unet_" + spelled.replace(".", "_")] = _Module(name, module.weight)
+            found |= {underscored(name): name, underscored(original): name}
     return found
 
 
-def _changes(
-    path: Path, tensors: Mapping[str, Tensor], modules: Mapping[str, _Module]
-) -> Iterator[tuple[_Module, Tensor]]:
-    """What a file adds to each module's weight, float32. Raises `ModelError` if that is nothing at all."""
-    stems = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
-    matched = [stem for stem in stems if stem in modules]
-    if not matched:
-        raise ModelError(
-            f"no layer of this model takes anything from {path.name}; "
-            "convert it with `lib-ranni lora convert`, or use the model it was made for"
-        )
-    for stem in matched:
-        module, down = modules[stem], tensors[stem + _DOWN].float().flatten(1)
-        up = tensors.get(stem + _UP, down[:0]).float().flatten(1)
-        rank, size = len(down), module.weight.shape
-        if tuple(up.shape) != (size[0], rank) or down.shape[1] != size[1:].numel():
-            raise ModelError(f"{path.name} is made for another model: {stem} has another size there")
-        alpha = float(tensors[stem + _ALPHA]) if stem + _ALPHA in tensors else float(rank)
-        yield module, (up @ down * (alpha / rank)).view(size).to(module.weight.device)
+def _name(lora: reading.Lora, target: Target) -> str:
+    """A module's name as the file spells it, which holds for UNets of no known family too."""
+    if target.component != "unet":
+        return ""
+    spelled = spell(lora.keys[target][0])
+    return target.name if spelled is None or spelled.format == "diffsynth" else spelled.name
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(str(path), "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is no whole .safetensors file; `lib-ranni lora inspect` tells what it is"
-        ) from error
-    if not all(math.isfinite(float(value.float().sum())) for value in tensors.values()):
-        raise ModelError(f"{path} holds numbers that are not finite; download it again")
-    return tensors
+def _belongs(key: str, modules: Mapping[str, str]) -> bool:
+    """Whether a key that makes no change is part of what one of these modules should take."""
+    spelled = spell(key)
+    if spelled is None or spelled.component != "unet" or spelled.part == "alpha":
+        return False
+    return spelled.name in modules
+
+
+def _flat(shape: Sequence[int]) -> tuple[int, int]:
+    return shape[0], math.prod(shape[1:])

@@ -36,6 +36,7 @@ def _host(folder: Path, monkeypatch: pytest.MonkeyPatch, *, fixed: bool = False)
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--auth", ":secret"], "USER:PASSWORD"),
         (["--auth", "ann:"], "USER:PASSWORD"),
+        (["--host", "ä..b"], "the app cannot listen at ä..b:7870"),
         (["--host", "203.0.113.7"], "the app cannot listen at 203.0.113.7:7870"),
         (["--port", "70000"], "70000 is not in 0..65535"),
         (["--base-url", "nonsense"], "no address of a server"),

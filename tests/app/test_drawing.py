@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lib_ranni.errors import InputError
 from lib_ranni.panel.writing import to_json
 from lib_ranni.planner.llm.servers import server_named
 from lib_ranni.planner.planners import Settings, make_planner
@@ -16,6 +18,7 @@ from lib_ranni.planner.protocol import Cancelled, Event, Failed, Planner, PlanRe
 from lib_ranni.standalone.app import shown
 from lib_ranni.standalone.app.controls import NAMES, NONE, Controls
 from lib_ranni.standalone.app.drawing import OVER, Drawing
+from lib_ranni.standalone.app.handlers import Handlers
 from lib_ranni.standalone.app.models import Models
 from lib_ranni.standalone.app.studio import Studio
 from lib_ranni.standalone.metadata import read_png
@@ -143,9 +146,28 @@ def test_models_are_loaded_when_needed_and_a_wrong_path_changes_nothing(
     drawing = _ended(_begun(studio, model=str(tmp_path / "none.safetensors"), planner=NONE))
     assert "there is no checkpoint" in drawing.progress.message
     assert models.has(models.first)
+    with pytest.raises(InputError, match="no home folder"):
+        studio.loading("~nobody-here/x")
     job = studio.loading(f"  {models.first / 'shapes.safetensors'} ")
     assert job.wait(30)
     assert models.has(models.first / "shapes.safetensors")
     again = _ended(_begun(studio, planner=NONE))
     assert models.has(models.first)
     assert again.pictures[0].request.model == ""
+
+
+def test_what_another_page_has_loaded_meanwhile_is_not_told_as_ones_own(
+    models: Models, tmp_path: Path
+) -> None:
+    studio = _studio(models, tmp_path)
+    handlers = Handlers(studio, str)
+
+    async def load() -> tuple[str, str]:
+        told = handlers.load(str(models.first / "shapes.safetensors"))
+        begun = await anext(told)
+        assert studio.loading("").wait(30)  # the next in the queue
+        return begun[0], (await anext(told))[0]
+
+    begun, ended = asyncio.run(load())
+    assert "Loading" in begun
+    assert "another page has loaded a model" in ended

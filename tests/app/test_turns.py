@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
+
+import torch
 
 from lib_ranni.standalone.app.turns import Job, Turns
 
@@ -36,3 +39,17 @@ def test_jobs_run_one_at_a_time_in_order_and_an_error_ends_only_its_own() -> Non
     assert at_once == [True, True, True]
     assert isinstance(jobs["b"].error, ValueError)
     assert jobs["d"].error is None
+
+
+def test_an_error_keeps_nothing_of_what_failed() -> None:
+    left: list[weakref.ref[torch.Tensor]] = []
+
+    def work() -> None:
+        latents = torch.zeros(4)
+        left.append(weakref.ref(latents))
+        raise ValueError("no memory")
+
+    job = Job(work)
+    job.run()
+    assert str(job.error) == "no memory"
+    assert left[0]() is None

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import * as commands from "../../javascript/ranni/commands.mjs";
 import { read } from "../../javascript/ranni/document.mjs";
-import { MAX_STEPS, Store } from "../../javascript/ranni/store.mjs";
+import { MAX_STEPS, createStore } from "../../javascript/ranni/store.mjs";
 import { element, panel, random } from "./panels.mjs";
 
 function stateOf(...elements) {
@@ -97,7 +97,7 @@ test("hiding is of the view, not of the panel", () => {
 });
 
 test("a run is one step, whatever ends it", () => {
-	const store = new Store();
+	const store = createStore();
 	store.apply(() => stateOf(A, B));
 	for (let n = 0; n < 5; n += 1) store.apply(commands.move(["e1"], 0.01, 0), "nudge");
 	assert.deepEqual(boxOf(store.state, "e1"), [0.15, 0.1, 0.35, 0.3]);
@@ -116,7 +116,7 @@ test("a run is one step, whatever ends it", () => {
 });
 
 test("a canceled run leaves no trace, not even for redo", () => {
-	const store = new Store();
+	const store = createStore();
 	store.apply(() => stateOf(A));
 	store.apply(commands.move(["e1"], 0.1, 0));
 	store.undo();
@@ -160,7 +160,7 @@ function someCommand(next, state) {
 
 test("10,000 random commands with undo and redo agree with a plain list of snapshots", () => {
 	const next = random(20);
-	const store = new Store();
+	const store = createStore();
 	// The model: every step as text, and where in it we are. A run rewrites the last one.
 	let steps = [JSON.stringify(store.state)];
 	let at = 0;
@@ -200,7 +200,7 @@ test("10,000 random commands with undo and redo agree with a plain list of snaps
 });
 
 test("a pause after one run does not end the next one", () => {
-	const store = new Store();
+	const store = createStore();
 	store.apply(commands.replacePanel(read(panel(A)).panel), "load");
 	store.apply(commands.move(["e1"], 0.1, 0), "drag");
 	store.seal("load");

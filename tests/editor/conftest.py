@@ -76,7 +76,7 @@ def led_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LedHost
 
 @pytest.fixture(scope="module")
 def shared_led_page(context: Any, led_site: tuple[LedHost, str]) -> Iterator[Any]:
-    for page in opened(context, f"{led_site[1]}/tests/editor/planning.html"):
+    for page in opened(context, f"{led_site[1]}/tests/editor/page.html?server"):
         page.host = led_site[0]
         yield page
 

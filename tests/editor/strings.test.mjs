@@ -16,6 +16,11 @@ const STRINGS = Object.fromEntries(
 for (const [code, table] of Object.entries(STRINGS)) addTexts(code, table);
 const places = (value) => [...value.matchAll(/\{\d\}/g)].map(String).sort();
 
+async function sourcesOf() {
+	const names = (await readdir(folder)).filter((name) => name.endsWith(".mjs"));
+	return (await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")))).join("\n");
+}
+
 test("every language has the same keys and the same places to fill", () => {
 	for (const [language, table] of Object.entries(STRINGS)) {
 		assert.deepEqual(Object.keys(table), Object.keys(STRINGS.en), language);
@@ -32,10 +37,7 @@ test("a text is filled, and an unknown language is English", () => {
 });
 
 test("every key is used, and every key that is used exists", async () => {
-	const names = (await readdir(folder)).filter((name) => name.endsWith(".mjs"));
-	const sources = (await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")))).join(
-		"\n",
-	);
+	const sources = await sourcesOf();
 	for (const key of Object.keys(STRINGS.en)) {
 		const [short] = [key.replace(/^(fault|align|distribute|add|remove|warn|backdrop)_/, "")];
 		assert.ok(sources.includes(`"${key}"`) || new RegExp(`["\\s{]${short}["\\s:,]`).test(sources), key);
@@ -44,6 +46,15 @@ test("every key is used, and every key that is used exists", async () => {
 	for (const [, key] of sources.matchAll(said)) assert.ok(key in STRINGS.en, key);
 	for (const [, code] of sources.matchAll(/\b(?:fault|must|tell|ServiceError)\(\s*"(\w+)"/g))
 		assert.ok(`fault_${code}` in STRINGS.en, code);
+});
+
+test("every icon is drawn, and used", async () => {
+	const icons = JSON.parse(await readFile(new URL("icons.json", folder), "utf8"));
+	for (const [name, strokes] of Object.entries(icons)) {
+		assert.match(strokes, /^[Mm][-\d. a-zA-Z]+$/, name);
+		const short = name.replace(/^(align|distribute)_/, "");
+		assert.match(await sourcesOf(), new RegExp(`["\\s{]${short}["\\s:,]`), name);
+	}
 });
 
 test("the entry asks after every part", async () => {

@@ -284,3 +284,15 @@ def test_the_theme_and_the_wish_for_less_motion_are_followed(page: Any) -> None:
     page.evaluate("document.body.style.setProperty('--body-text-color', 'rgb(1, 2, 3)')")
     assert page.evaluate(style, [".ranni-editor", "color"]) == "rgb(1, 2, 3)"
     page.evaluate("document.body.style.removeProperty('--body-text-color')")
+
+
+def test_every_button_with_an_icon_shows_it(page: Any) -> None:
+    """What is drawn is a table beside the script: a name that is not in it would leave a button empty."""
+    points = [{"name": "nose", "x": 0.2, "y": 0.2}]
+    records = {"colors": ["#ff0000"], "keypoints": points, "lora": [{"name": "a", "weight": 1}]}
+    load(page, element("e1", (0, 0, 0.5, 0.5), **records), element("e2", (0.5, 0.5, 1, 1), locked=True))
+    page.click("li[data-id=e1] .ranni-name")
+    page.click("li[data-id=e1] [data-tool=hide]")
+    drawn = page.eval_on_selector_all(".ranni-icon path", "all => all.map(path => path.getAttribute('d'))")
+    assert len(drawn) > 30
+    assert all(drawn)

@@ -329,7 +329,7 @@ def test_a_proposal_is_shown_on_the_canvas_and_in_words(led_page: Any) -> None:
     assert kinds(led_page) == ["gone", "changed", "old", "placed", "old", "placed", "added"]
     expected = [
         "Removed: thing e1", "Changed: thing e2 → a cat", "Resized: thing e3, 10% × 10% → 40% × 10%",
-        "Moved: thing e4, → 10% ", "thing e4, Weight: 1 → 2", "thing e4, Negative: – → blur", "Added: a dog",
+        "Moved: thing e4, → 10%", "thing e4, Weight: 1 → 2", "thing e4, Negative: – → blur", "Added: a dog",
         "Whole picture, Base prompt: background and style: a lawn → a beach",
     ]  # fmt: skip
     assert sorted(words(led_page)) == sorted(expected)

@@ -61,6 +61,14 @@ def test_the_oldest_go_first() -> None:
     assert [each.get("u", name) is not None for name in "abc"] == [False, True, True]
 
 
+def test_what_is_too_large_leaves_no_older_picture_as_the_present_one() -> None:
+    store = MemoryStore(most_bytes=_named("x").nbytes)
+    assert store.put("u", _named("a"))
+    assert not store.put("u", _named("big", cells=400))
+    assert store.present("u") is None
+    assert store.get("u", "a") is not None
+
+
 def test_an_owner_who_has_lost_everything_has_no_present() -> None:
     store = MemoryStore(most_bytes=_named("x").nbytes)
     store.put("u", _named("a"))

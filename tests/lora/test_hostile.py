@@ -68,6 +68,12 @@ def _torch(value: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _endless() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["state_dict"] = found
+    return found
+
+
 def _entry(*shape: int, dtype: str = "F32", start: int = 0, end: int = 0) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
 
@@ -122,6 +128,7 @@ _REFUSED: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "bare pickle that runs": (lambda folder: pickle.dumps(_Trap(f"touch {folder / 'run'}")), r"system"),
     "pickle of an object": (lambda _: _torch(Path("x")), "more than tensors"),
     "pickle of a list": (lambda _: _torch([torch.ones(1)]), "pickle of a list"),
+    "pickle of itself": (lambda _: _torch(_endless()), "no tensors|none of its 0 keys"),
     "pickle of a number": (lambda _: _torch(3), "pickle of a int"),
     "pickle without tensors": (lambda _: _torch({"state_dict": {}, "epoch": 3}), "no tensors"),
     "pickle cut short": (lambda _: _torch(_pair())[:-200], "cut short|damaged"),

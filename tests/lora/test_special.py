@@ -203,6 +203,20 @@ def test_norms_and_biases_are_kept(tmp_path: Path) -> None:
     assert all(torch.equal(halved[key], tensor / 2) for key, tensor in tensors.items())
 
 
+def test_a_bias_beside_matrices_is_scaled_with_them(tmp_path: Path) -> None:
+    tensors = {
+        f"{_KOHYA}.lora_down.weight": torch.ones(2, 320),
+        f"{_KOHYA}.lora_up.weight": torch.ones(320, 2),
+        f"{_KOHYA}.diff_b": torch.ones(320),
+    }
+    lora = read_lora(_save(tmp_path, tensors))
+    half = convert_file(lora, Wish(out=tmp_path / "half.safetensors", blocks=parse_blocks("down*=0.5")))
+    assert half.verified.exact
+    (one,), (other,) = lora.modules.values(), read_lora(Path(half.path)).modules.values()
+    assert torch.equal(change(other), change(one) / 2)
+    assert torch.equal(other.parts["diff_b"], torch.full((320,), 0.5))
+
+
 def test_a_base_of_another_kind_is_refused(tmp_path: Path, random: torch.Generator) -> None:
     lora = read_lora(_save(tmp_path, _dora(random, "row")[0]))
     save_file({"x": torch.ones(1)}, tmp_path / "other.safetensors")

@@ -189,6 +189,14 @@ def test_the_first_of_several_panels_is_read_and_that_is_told() -> None:
     assert "2 panels" in found["problems"][0]["message"]
 
 
+def test_a_request_may_have_members_of_both_kinds() -> None:
+    both = {"panels": None, "panel": DOCUMENT, "guidance": {"feather": 0.25, "other": 1}}
+    found = opened(json.dumps(both).encode())
+    assert found["panel"] == DOCUMENT
+    assert found["guidance"]["feather"] == 0.25
+    assert "other" not in found["guidance"]
+
+
 def test_a_panel_with_faults_is_mended_and_they_are_told() -> None:
     faulty = {
         "version": 1,

@@ -151,6 +151,7 @@ def test_tokens_are_counted(client: TestClient) -> None:
         ("edit", b'{"panel": {}, "instruction": 7}', 422),
         ("validate", b"{}", 422),
         ("import", b'{"text": 7}', 422),
+        ("import", b'{"text": "x", "format": ["ranni"]}', 422),
         ("export", b'{"panel": {}, "format": "rpg", "guidance": []}', 422),
         ("preview", b'{"panel": {}, "size": 100000}', 422),
         ("preview", b'{"panel": {"elements": 3}}', 422),

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lib_ranni.errors import InputError, ModelError
+from lib_ranni.errors import InputError, LoraError, ModelError
 from lib_ranni.panel.types import Lora
 from lib_ranni.sampling.prior_files import save_prior
 from lib_ranni.sampling.priors import Prior
@@ -186,6 +186,66 @@ def test_diffusers_names_are_understood(checkpoint: Checkpoint, tmp_path: Path) 
     assert torch.equal(checkpoint.unet.state_dict()[name], before)
 
 
+_Q = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def _same_change(kind: str, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+    """0.5 * b @ a, as files of several formats and kinds say it of one layer."""
+    kohya = f"lora_unet_{_Q.replace('.', '_')}"
+    half = torch.tensor(0.5 * len(a))
+    return {
+        "kohya": {f"{kohya}.lora_down.weight": a, f"{kohya}.lora_up.weight": b, f"{kohya}.alpha": half},
+        "lycoris": {f"lycoris_{_Q.replace('.', '_')}.diff": 0.5 * b @ a},
+        "diffusers": {f"unet.{_Q}.lora.down.weight": a, f"unet.{_Q}.lora.up.weight": 0.5 * b},
+        "diffusers-peft": {f"unet.{_Q}.lora_A.weight": a, f"unet.{_Q}.lora_B.weight": 0.5 * b},
+        "comfy": {
+            "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.lora_A.weight": a,
+            "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.lora_B.weight": 0.5 * b,
+        },
+        "lokr": {f"{kohya}.lokr_w1": torch.tensor([[0.5]]), f"{kohya}.lokr_w2": b @ a},
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["kohya", "lycoris", "diffusers", "diffusers-peft", "comfy", "lokr"])
+def test_a_change_is_the_same_in_every_format(checkpoint: Checkpoint, kind: str, tmp_path: Path) -> None:
+    own = checkpoint.unet.get_parameter(f"{_Q}.weight")
+    before = own.clone()
+    generator = torch.Generator().manual_seed(4)
+    a, b = (torch.randn(*size, generator=generator) for size in ((2, 128), (128, 2)))
+    save_file(_same_change(kind, a, b), str(tmp_path / "one.safetensors"))
+    worn = WornLoras(checkpoint.unet)
+    worn.wear([Lora(str(tmp_path / "one.safetensors"), 0.8)], checkpoint.path)
+    assert torch.allclose(own, before + 0.8 * 0.5 * b @ a, atol=1e-5)
+    assert worn.notes == ()
+    worn.wear([], checkpoint.path)
+    assert torch.equal(own, before)
+
+
+def test_what_depends_on_the_weight_takes_the_models_own(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """IA3 beside a sum, a bias, and a norm; all are taken out again."""
+    unet = checkpoint.unet
+    names = [f"{_Q}.weight", "conv_in.weight", "conv_in.bias", "conv_norm_out.weight", "conv_norm_out.bias"]
+    before = [unet.get_parameter(name).clone() for name in names]
+    q = f"lora_unet_{_Q.replace('.', '_')}"
+    save_file({f"{q}.diff": torch.ones(128, 128)}, str(tmp_path / "sum.safetensors"))
+    factors = {f"{q}.weight": torch.full((128,), 0.5), f"{q}.on_input": torch.tensor(False)}
+    conv = {"lora_unet_conv_in.diff": torch.ones(64, 4, 3, 3), "lora_unet_conv_in.diff_b": torch.ones(64)}
+    norm = {f"lora_unet_out_0.{side}_norm": torch.full((64,), 2.0) for side in "wb"}
+    save_file(factors | conv | norm, str(tmp_path / "rest.safetensors"))
+    worn = WornLoras(unet)
+    loras = [Lora(str(tmp_path / f"{name}.safetensors")) for name in ("sum", "rest")]
+    worn.wear(loras, checkpoint.path)
+    wanted = (
+        1.5 * before[0] + 1,
+        *(value + 1 for value in before[1:3]),
+        *(value + 2 for value in before[3:]),
+    )
+    for name, value in zip(names, wanted, strict=True):
+        assert torch.allclose(unet.get_parameter(name), value, atol=1e-5), name
+    worn.wear([], checkpoint.path)
+    assert all(torch.equal(unet.get_parameter(name), old) for name, old in zip(names, before, strict=True))
+
+
 def test_files_that_are_no_lora_for_this_model(checkpoint: Checkpoint, lora: Path, tmp_path: Path) -> None:
     def wear(tensors: dict[str, torch.Tensor] | bytes) -> None:
         path = tmp_path / "bad.safetensors"
@@ -193,15 +253,25 @@ def test_files_that_are_no_lora_for_this_model(checkpoint: Checkpoint, lora: Pat
         WornLoras(checkpoint.unet).wear([Lora(str(path))], checkpoint.path)
 
     before = {name: value.clone() for name, value in checkpoint.unet.state_dict().items()}
-    good = load_file(str(lora))
+    good, down, up = load_file(str(lora)), torch.ones(2, 4, 3, 3), torch.ones(64, 2, 1, 1)
     with pytest.raises(ModelError, match="no layer of this model"):
+        wear({name.replace("unet_", "unet_other_"): value for name, value in good.items()})
+    with pytest.raises(LoraError, match="is no LoRA: it changes a transformer"):
         wear({f"transformer.{name}": value for name, value in good.items()})
     with pytest.raises(ModelError, match="another size"):
+        wear({name: torch.cat([value] * 2) if "_up." in name else value for name, value in good.items()})
+    with pytest.raises(LoraError, match=r"damaged: lora_unet_.*download it again"):
         wear({name: value.repeat(1, 2) if value.ndim == 2 else value for name, value in good.items()})
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(LoraError, match=r"damaged: lora_unet_.*download it again"):
+        wear({name: value for name, value in good.items() if "1_proj_in.lora_up" not in name})
+    with pytest.raises(LoraError, match="not finite"):
         wear({name: value * float("nan") for name, value in good.items()})
-    with pytest.raises(ModelError, match=r"no whole \.safetensors"):
+    with pytest.raises(LoraError, match="cut short or damaged"):
         wear(b"PK\x03\x04 a pickle")
+    with pytest.raises(LoraError, match="does not say its alpha"):
+        wear({"base_model.model.conv_in.lora_A.weight": down, "base_model.model.conv_in.lora_B.weight": up})
+    with pytest.raises(LoraError, match="is OFT"):
+        wear({"lora_unet_conv_in.oft_blocks": torch.zeros(8, 8, 8)})
     with pytest.raises(InputError, match="there is no LoRA 'nope'"):
         WornLoras(checkpoint.unet).wear([Lora("nope")], checkpoint.path)
     assert all(torch.equal(value, before[name]) for name, value in checkpoint.unet.state_dict().items())
@@ -252,6 +322,8 @@ def test_all_of_a_request_is_in_its_picture(tmp_path: Path, lora: Path) -> None:
         (("--preset", "nope"), "there is no preset 'nope'; choose one of yoso1"),
         (("--prior", "gone.safetensors", "--preset", "yoso1"), "there is no latent prior"),
         (("--lora", "gone"), "there is no LoRA 'gone'"),
+        (("--lora", "~nobody-here/x"), "no home folder of '~nobody-here'"),
+        (("--model", "~nobody-here/x"), "no home folder of '~nobody-here'"),
         (("--gamma", "2"), "0..1"),
         (("--lora", ""), "a LoRA needs a name"),
     ],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from lib_ranni.panel.formats.conversion import Exported, Imported, given
+from lib_ranni.panel.formats.infotexts import document_of
 from lib_ranni.panel.reading import repair
 from lib_ranni.panel.types import Panel
 from lib_ranni.panel.writing import to_json
@@ -17,13 +16,8 @@ NAME = "panel"
 
 def detects(text: str) -> bool:
     """Whether the text is a JSON object with our elements, or with a version of ours."""
-    if not text.lstrip().startswith("{"):
-        return False
-    try:
-        document = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return False
-    if not isinstance(document, dict) or not isinstance(document.get("elements"), list):
+    document = document_of(text)
+    if document is None or not isinstance(document.get("elements"), list):
         return False
     boxes = [item.get("box") for item in document["elements"] if isinstance(item, dict)]
     return "version" in document or any(isinstance(box, dict) and "x0" in box for box in boxes)

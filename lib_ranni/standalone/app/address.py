@@ -38,7 +38,7 @@ def listening(address: Address) -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((address.host, address.port))
         made.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:  # the last for names that cannot be encoded
         made.close()
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(

@@ -97,6 +97,7 @@ class Handlers:
         """What is said of the model, and the controls that it fills."""
         kept = tuple(gr.update() for _ in MODEL_SETS)
         try:
+            path = self._studio.models.path(text or "")
             job = self._studio.loading(text or "")
         except RanniError as error:
             yield shown.status(str(error), failed=True), *kept
@@ -108,7 +109,7 @@ class Handlers:
         finally:
             self._studio.leave(job)
         checkpoint = self._studio.models.checkpoint
-        if job.error is not None or checkpoint is None:
+        if job.error is not None or checkpoint is None or checkpoint.path != path:
             message = (
                 explained(job.error)
                 if job.error is not None

@@ -11,6 +11,7 @@ from lib_ranni.errors import InputError, ModelError
 from lib_ranni.guidance.memory_store import MemoryStore
 from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint, load_checkpoint
 from lib_ranni.standalone.engine import Engine
+from lib_ranni.standalone.paths import from_user
 
 _KINDS = {"sd1": "Stable Diffusion 1", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL"}
 
@@ -19,7 +20,7 @@ class Models:
     """Keeps one checkpoint. `engine` belongs to whoever has the turn at the model."""
 
     def __init__(self, first: Path | None = None, device: str | None = None) -> None:
-        self.first = SHAPES if first is None else first.expanduser()
+        self.first = SHAPES if first is None else from_user(first)
         self._device = device
         self._memories = MemoryStore()
         self._engine: Engine | None = None
@@ -35,7 +36,7 @@ class Models:
         """The checkpoint that a user's text names; an empty one the first. Raises `InputError`."""
         if "\0" in text:
             raise InputError("a path cannot hold a NUL; give a checkpoint file or a diffusers folder")
-        return Path(text.strip()).expanduser() if text.strip() else self.first
+        return from_user(text.strip()) if text.strip() else self.first
 
     def has(self, path: Path) -> bool:
         """Whether this checkpoint is loaded now."""

@@ -29,7 +29,8 @@ class Job:
         try:
             self._work()
         except Exception as error:
-            self.error = error
+            # Its frames would keep the tensors of a picture that failed until the page draws another.
+            self.error = error.with_traceback(None)
         finally:
             self._over.set()
 

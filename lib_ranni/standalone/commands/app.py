@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lib_ranni.errors import InputError
 from lib_ranni.standalone.arguments import bounded_int
 from lib_ranni.standalone.console import say, show
+from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.planning import add_planner_arguments, settings_from
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def _serve(args: Namespace) -> bool:
         say(f"loading {models.first}")
         checkpoint = models.engine(models.first).checkpoint
         connection = Connection(args.server, args.base_url, args.llm)
-        panels = args.panels.expanduser() if args.panels is not None else data_folder() / "panels"
+        panels = from_user(args.panels) if args.panels is not None else data_folder() / "panels"
         is_open = not (address.is_loopback or auth)
         host = AppHost(settings, connection, models, panels, fixed=is_open)
-        studio = Studio(models, host.planner, args.out.expanduser())
+        studio = Studio(models, host.planner, from_user(args.out))
         blocks = page.build(studio, host, checkpoint, args.planner)
         port = bound.getsockname()[1]
         app = server.application(blocks, host, address, port, auth)

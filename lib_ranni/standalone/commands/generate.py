@@ -46,19 +46,7 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="again", type=Path, metavar="PNG", help="draw this picture's request again"
     )
-    parser.add_argument(
-        "--edit",
-        type=Path,
-        metavar="PNG",
-        help="keep this picture of ours and draw anew only what --panel changes in it",
-    )
-    for name, about in (("margin", "around what changed"), ("feather", "of soft edge around that")):
-        parser.add_argument(
-            f"--edit-{name}",
-            type=bounded_int(0, 64),
-            metavar="N",
-            help=f"with --edit: cells of 8 pixels {about}",
-        )
+    add_edit_arguments(parser)
     add_planner_arguments(parser)
     parser.add_argument("--mode", choices=MODES, help="how the model is made to follow the panel")
     parser.add_argument(
@@ -96,6 +84,23 @@ def register(parser: ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps (default: cuda if there is one)")
     parser.add_argument("--out", type=Path, default=Path("outputs"), metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def add_edit_arguments(parser: ArgumentParser) -> None:
+    """Memory edits: of which picture, and how far around what changed."""
+    parser.add_argument(
+        "--edit",
+        type=Path,
+        metavar="PNG",
+        help="keep this picture of ours and draw anew only what --panel changes in it",
+    )
+    for name, about in (("margin", "around what changed"), ("feather", "of soft edge around that")):
+        parser.add_argument(
+            f"--edit-{name}",
+            type=bounded_int(0, 64),
+            metavar="N",
+            help=f"with --edit: cells of 8 pixels {about}",
+        )
 
 
 def add_control_arguments(parser: ArgumentParser) -> None:

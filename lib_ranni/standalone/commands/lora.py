@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lib_ranni.errors import InputError
 from lib_ranni.standalone.arguments import bounded_float, bounded_int
 from lib_ranni.standalone.console import say, show, show_json
+from lib_ranni.standalone.paths import from_user
 
 if TYPE_CHECKING:
     from lib_ranni.lora.jobs import Outcome, Wish
@@ -135,7 +136,7 @@ def _merge(args: Namespace) -> int:
 def _read(path: Path, args: Namespace) -> Lora:
     from lib_ranni.lora.reading import read_lora
 
-    return read_lora(path.expanduser(), alpha=args.alpha, family=args.family)
+    return read_lora(from_user(path), alpha=args.alpha, family=args.family)
 
 
 def _wish(args: Namespace, **fields: Any) -> Wish:

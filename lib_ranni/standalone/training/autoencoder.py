@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from lib_ranni.evaluation.scenes import random_scene, render
-from lib_ranni.standalone.training import checkpointing
 from lib_ranni.standalone.training.architecture import IMAGE_PX, make_autoencoder
 from lib_ranni.standalone.training.progress import Progress
+from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
 
 
 class AutoencoderRecipe(msgspec.Struct, frozen=True):
@@ -35,6 +35,11 @@ class AutoencoderRecipe(msgspec.Struct, frozen=True):
     kl_weight: float = 1e-3
     save_every: int = 250
     seed: int = 1
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step: a warm-up, then a cosine to zero."""
+        warm = min(1.0, (step + 1) / 100)
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
 def _pictures(rng: Random, count: int) -> torch.Tensor:
@@ -76,25 +81,17 @@ def train_autoencoder(
 ) -> AutoencoderKL:
     """Train or resume the autoencoder of the run in `folder` up to step `until`, and return it."""
     torch.manual_seed(recipe.seed)
-    path = folder / "autoencoder.pt"
     model = make_autoencoder().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
-    start = 0
-    if (state := checkpointing.load(path, device)) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
+    path = folder / "autoencoder.pt"
+    stage = Stage("autoencoder", path, model, optimizer, recipe.steps, recipe.save_every)
+    start = stage.resume()["step"]
     model.train()
-    for step in range(start, min(until, recipe.steps)):
-        frozen = step >= recipe.encoder_steps
-        if frozen:
+
+    def loss_of(step: int) -> torch.Tensor:
+        if frozen := step >= recipe.encoder_steps:
             _freeze_encoder(model)
-        rng = Random(recipe.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        warm = min(1.0, (step + 1) / 100)
-        rate = recipe.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rng, generator = step_chance(recipe.seed, step)
         images = _batch(rng, step, recipe).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             posterior = _encode(model, images, frozen)
@@ -103,15 +100,9 @@ def train_autoencoder(
         weight = 1 + recipe.foreground * _foreground(images)
         error = (rebuilt - images).abs()
         kl = posterior.kl().float().sum() / images[:, 0].numel()
-        loss = (weight * (error + error**2)).sum() / weight.expand_as(error).sum() + recipe.kl_weight * kl
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        progress.step("autoencoder", step + 1, recipe.steps, loss.item())
-        if (step + 1) % recipe.save_every == 0 or step + 1 == until:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            checkpointing.save(path, state)
+        return (weight * (error + error**2)).sum() / weight.expand_as(error).sum() + recipe.kl_weight * kl
+
+    train_steps(stage, start, loss_of, recipe.rate, progress, until=until)
     return model.eval().requires_grad_(False)
 
 

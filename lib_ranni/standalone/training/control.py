@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from lib_ranni.standalone.training.denoiser import alphas_cumprod
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import SLOTS, Regions
+from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
 from lib_ranni.standalone.training.tokens import CaptionTokens
 
 WIDTHS = Widths((8, 16, 32, 64), TEXT_WIDTH, UNET_CHANNELS[0], colors=True, keypoints=True)
@@ -171,29 +171,19 @@ def train_control(
 ) -> None:
     """Train or resume the conditioner of the run in `folder`, whose latents are there, as `control.pt`."""
     torch.manual_seed(recipe.seed)
-    path = folder / "control.pt"
     model = PanelConditioner(WIDTHS).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
-    ema, start = checkpointing.Ema(model, recipe.ema), 0
-    if (state := checkpointing.load(path, device)) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.values, start = state["ema"], state["step"]
-    data, states = LatentSet(folder), TextStates(checkpoint)
+    ema = checkpointing.Ema(model, recipe.ema)
+    stage = Stage(
+        "panel conditioner", folder / "control.pt", model, optimizer, recipe.steps, recipe.save_every, ema
+    )
+    data, states, scale = LatentSet(folder), TextStates(checkpoint), checkpoint.vae.config.scaling_factor
     with FrozenUNet(checkpoint) as frozen:
-        for step in range(start, recipe.steps):
-            loss = _step_loss(step, recipe, model, frozen, data, states, checkpoint.vae.config.scaling_factor)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(step)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            ema.update(model, step)
-            progress.step("panel conditioner", step + 1, recipe.steps, loss.item())
-            if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-                checkpointing.save(path, state | {"ema": ema.values, "step": step + 1})
+
+        def loss_of(step: int) -> Tensor:
+            return _step_loss(step, recipe, model, frozen, data, states, scale)
+
+        train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
 
 
 def _step_loss(
@@ -207,8 +197,7 @@ def _step_loss(
 ) -> Tensor:
     """The loss of a step, all of whose choices come from its number."""
     device = next(model.parameters()).device
-    rng = Random(recipe.seed * 1_000_003 + step)
-    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    rng, generator = step_chance(recipe.seed, step)
     states.forget()
     rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
     clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale

@@ -29,6 +29,7 @@ from lib_ranni.standalone.training.noise_levels import ExpectedLoss
 from lib_ranni.standalone.training.parts import part_captions
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import RegionalCaptions, Regions, regional_captions
+from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps, trapezoid
 from lib_ranni.standalone.training.tokens import CaptionTokens, with_unknown_words
 
 
@@ -50,9 +51,7 @@ class DenoiserRecipe(msgspec.Struct, frozen=True):
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
-        start = self.steps * (1 - self.decay)
-        falling = max(0.0, 1 - max(0.0, step - start) / (self.steps * self.decay))
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * falling
+        return trapezoid(step, self.steps, self.learning_rate, self.warmup, self.decay)
 
 
 class Denoiser(torch.nn.Module):
@@ -144,9 +143,7 @@ def train_denoiser(
 ) -> None:
     """Train or resume the denoiser of the run in `folder`; its state is saved as `denoiser.pt`."""
     torch.manual_seed(recipe.seed)
-    path = folder / "denoiser.pt"
     data = LatentSet(folder)
-    scale = data.scale_factor()
     tokens = CaptionTokens(tokenizer)
     alphas = alphas_cumprod().to(device)
     model = Denoiser(tokenizer).to(device)
@@ -155,43 +152,44 @@ def train_denoiser(
         model.parameters(), lr=0.0, weight_decay=0.01, betas=(0.9, 0.99), fused=True
     )
     ema = checkpointing.Ema(model, recipe.ema)
-    expected = ExpectedLoss()
-    start = 0
-    if (state := checkpointing.load(path, device)) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.values, start, scale = state["ema"], state["step"], state["scale"]
-        expected = ExpectedLoss(state["expected"])
+    path = folder / "denoiser.pt"
+    stage = Stage("denoiser", path, model, optimizer, recipe.steps, recipe.save_every, ema)
+    state = {"scale": data.scale_factor()} | stage.resume()
+    scale, expected = state["scale"], ExpectedLoss(state.get("expected"))
     model.train()
-    for step in range(start, recipe.steps):
-        rng = Random(recipe.seed * 1_000_003 + step)
-        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+
+    def loss_of(step: int) -> tuple[torch.Tensor, float]:
+        rng, generator = step_chance(recipe.seed, step)
         if step % 500 == 0:
             data.refresh()
         rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
         clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
-        captions = _captions(data, rows, recipe, rng)
-        regional = None
-        if (few := round(recipe.batch * recipe.regional)) > 0:
-            scenes = [data.scenes[row] for row in rows[:few]]
-            captions[:few], regional = regional_captions(scenes, tokens, rng)
-            regional = regional.to(device)
-        places = None
-        if (some := round(recipe.batch * recipe.parts)) > 0:
-            scenes = [data.scenes[row] for row in rows[few : few + some]]
-            captions[few : few + some], places = part_captions(scenes, rng)
-            places = places.to(device)
+        captions, regional, places = _texts(data, rows, recipe, tokens, rng, device)
         ids = tokens(captions).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        loss, mean = _loss(model, clean, ids, alphas, generator, expected, regional, places)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        ema.update(model, step)
-        progress.step("denoiser", step + 1, recipe.steps, mean)
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"ema": ema.values, "step": step + 1, "scale": scale, "expected": expected.table}
-            checkpointing.save(path, state)
+        return _loss(model, clean, ids, alphas, generator, expected, regional, places)
+
+    extra = {"scale": scale, "expected": expected.table}
+    train_steps(stage, state["step"], loss_of, recipe.rate, progress, extra=extra)
+
+
+def _texts(
+    data: LatentSet,
+    rows: list[int],
+    recipe: DenoiserRecipe,
+    tokens: CaptionTokens,
+    rng: Random,
+    device: torch.device,
+) -> tuple[list[str], RegionalCaptions | None, torch.Tensor | None]:
+    """What each row hears: the first by region, those after them of one part and where, the others whole."""
+    captions = _captions(data, rows, recipe, rng)
+    regional = None
+    if (few := round(recipe.batch * recipe.regional)) > 0:
+        scenes = [data.scenes[row] for row in rows[:few]]
+        captions[:few], regional = regional_captions(scenes, tokens, rng)
+        regional = regional.to(device)
+    places = None
+    if (some := round(recipe.batch * recipe.parts)) > 0:
+        scenes = [data.scenes[row] for row in rows[few : few + some]]
+        captions[few : few + some], places = part_captions(scenes, rng)
+        places = places.to(device)
+    return captions, regional, places

@@ -24,6 +24,7 @@ from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
 from lib_ranni.standalone.training.low_rank import LowRank
 from lib_ranni.standalone.training.progress import Progress
+from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps, trapezoid
 from lib_ranni.standalone.training.trajectories import (
     LEVELS,
     Conditions,
@@ -49,9 +50,7 @@ class OneStepRecipe(Struct, frozen=True):
 
     def rate(self, step: int) -> float:
         """Learning rate at a step."""
-        start = self.steps * (1 - self.decay)
-        falling = max(0.0, 1 - max(0.0, step - start) / (self.steps * self.decay))
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * falling
+        return trapezoid(step, self.steps, self.learning_rate, self.warmup, self.decay)
 
 
 ONE_STEP: dict[str, OneStepRecipe] = {
@@ -85,28 +84,17 @@ def train_one_step(folder: Path, checkpoint: Checkpoint, recipe: OneStepRecipe, 
     unet = checkpoint.unet
     unet.set_attn_processor(NarrowHeads())
     conditions = Conditions(checkpoint, recipe.teacher)
-    path = folder / "one_step.pt"
     student = LowRank(unet, recipe.rank, recipe.seed)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
-    ema, start = checkpointing.Ema(student, recipe.ema), 0
-    if (state := checkpointing.load(path, checkpoint.device)) is not None:
-        student.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        ema.values, start = state["ema"], state["step"]
-    for step in range(start, recipe.steps):
-        rng = Random(recipe.seed * 1_000_003 + step)
+    ema = checkpointing.Ema(student, recipe.ema)
+    path = folder / "one_step.pt"
+    stage = Stage("one-step LoRA", path, student, optimizer, recipe.steps, recipe.save_every, ema)
+
+    def loss_of(step: int) -> Tensor:
+        rng, _ = step_chance(recipe.seed, step)
         pack = rng.randrange(recipe.teacher.packs(step))
         ways = ways_of(folder, pack, checkpoint, conditions, recipe.teacher)
         levels = _levels(ways.shape[1], recipe.first, rng)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        loss = _loss(unet, student.weights(), ways, conditions.of(pack).student, levels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        ema.update(student, step)
-        progress.step("one-step LoRA", step + 1, recipe.steps, loss.item())
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
-            state = {"model": student.state_dict(), "optimizer": optimizer.state_dict()}
-            checkpointing.save(path, {**state, "ema": ema.values, "step": step + 1})
+        return _loss(unet, student.weights(), ways, conditions.of(pack).student, levels)
+
+    train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
