@@ -16,6 +16,9 @@ function faults(t) {
 	return { node, tell };
 }
 
+/** What is being typed, valid or not, stays when something else is drawn anew. @param {Element} input */
+const isFocused = (input) => document.activeElement === input;
+
 /** @type {CreateField} */
 export function createField({ store, t }, options) {
 	const { name, label = name, rows, empty, step = 1, low = -Infinity, high = Infinity } = options;
@@ -76,9 +79,11 @@ export function createField({ store, t }, options) {
 			update(aside, { title });
 		},
 		draw(value, isMixed = false, disabled = false) {
-			shown = isMixed || value === null ? "" : String(value);
+			const now = isMixed || value === null ? "" : String(value);
+			const isDraft = now === shown && isFocused(input);
+			shown = now;
 			update(input, { disabled, placeholder: isMixed ? t("mixed") : empty && t(empty) });
-			if (!isTyping) reset();
+			if (!isTyping && !isDraft) reset();
 		},
 	};
 }
@@ -91,8 +96,8 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 	const fault = faults(t);
 	const items = html("div.items");
 	const choices = html("datalist", { id: `ranni-choices-${(lists += 1)}` });
-	const given = { list: choices.id, dir: "auto" };
-	const adder = html("input", given, {
+	const choosing = { list: choices.id, dir: "auto" };
+	const adder = html("input", choosing, {
 		"data-field": `add_${key}`,
 		"data-label": name,
 		keydown: (event) => event.key === "Enter" && append(),
@@ -104,6 +109,8 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 	let inputs = [];
 	/** The input that causes the present redraw. @type {HTMLInputElement | null} */
 	let typing = null;
+	/** What each input has last been given. @type {Map<HTMLInputElement, string>} */
+	const given = new Map();
 	const isOther = watch();
 
 	/** @param {Fault | null} wrong */
@@ -148,10 +155,11 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 			const change = () => {
 				if (read) hear();
 				else tell(null);
+				given.delete(cell);
 				store.seal();
 				context.redraw();
 			};
-			const cell = html("input", given, {
+			const cell = html("input", choosing, {
 				type,
 				step: 0.05,
 				"data-field": `${of ?? key}_${index}`,
@@ -189,6 +197,7 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 			update(adder, { placeholder: next ?? t(`add_${key}`) });
 			if (isOther(records.length, isOpen, context.language, JSON.stringify(chosen.map((e) => e.id)))) {
 				inputs = [];
+				given.clear();
 				const rows = records.map((_, index) => makeRow(index));
 				if (rows.length < most) rows.push(html("span.item", adder, plus));
 				items.replaceChildren(...rows);
@@ -200,7 +209,9 @@ export function createListField(context, { name, key, columns, most = Infinity, 
 				for (const [column, cell] of cells.entries()) {
 					const { member } = columns[column];
 					const value = String(member ? (records[index][member] ?? 1) : records[index]);
-					if (cell !== typing && cell.value !== value) cell.value = value;
+					const isDraft = cell === typing || (given.get(cell) === value && isFocused(cell));
+					if (!isDraft && cell.value !== value) cell.value = value;
+					given.set(cell, value);
 				}
 		},
 	};

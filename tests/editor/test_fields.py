@@ -91,6 +91,16 @@ def test_what_is_wrong_is_said_and_not_kept(one: Any, name: str, text: str, said
     assert _fault(one, name) == ""
 
 
+def test_what_is_typed_stays_when_something_else_is_drawn_anew(one: Any) -> None:
+    one.fill("[data-field=weight]", "")
+    one.evaluate("editor.setAspect(640, 512)")
+    one.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+    assert one.input_value("[data-field=weight]") == ""
+    assert "0 to 10" in _fault(one, "weight")
+    one.press("[data-field=weight]", "3")
+    assert _first(one)["weight"] == 3
+
+
 def test_the_box_in_percent_and_in_pixels(one: Any) -> None:
     one.evaluate("editor.setAspect(1024, 512)")
     _field(one, "x", "50")

@@ -40,6 +40,19 @@ def test_a_color_is_added_by_name_or_code(row: Any, text: str, color: str) -> No
     assert row.input_value("[data-field=color_0]") == row.input_value("[data-field=color_name_0]") == color
 
 
+def test_a_name_that_is_being_typed_stays_when_something_else_is_drawn_anew(row: Any) -> None:
+    row.click("[aria-label='Add a color']")
+    row.fill("[data-field=color_name_0]", "na")
+    row.evaluate("editor.setAspect(640, 512)")
+    row.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+    row.type("[data-field=color_name_0]", "vy")
+    row.press("[data-field=color_name_0]", "Enter")
+    assert _first(row)["colors"] == ["#000080"]
+    row.fill("[data-field=color_name_0]", "blurple")
+    row.press("[data-field=color_name_0]", "Enter")
+    row.wait_for_function("document.querySelector('[data-field=color_name_0]').value === '#000080'")
+
+
 def test_a_color_is_changed_by_name_and_nonsense_is_told(row: Any) -> None:
     row.evaluate("editor.setLanguage('zh_CN')")
     row.click("[aria-label=添加颜色]")
