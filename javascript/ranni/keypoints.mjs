@@ -77,6 +77,8 @@ export function createKeypoints(context) {
 	});
 	const placer = button("place_points", () => keypoints.toggle());
 	const copier = button("copy_pose", copy);
+	/** What the clipboard has the pose of. @type {Panel | null} */
+	let copied = null;
 	const saver = button("save_pose", async () => download("pose.png", await png(drawn())));
 	const node = html("div", field.node, html("div.buttons", placer, copier, saver));
 	update(placer, { "data-title": "place_points_how" });
@@ -121,7 +123,8 @@ export function createKeypoints(context) {
 		// Pages that are not served securely have no clipboard.
 		if (!navigator.clipboard) return download("pose.json", text);
 		await navigator.clipboard.writeText(text);
-		setText(copier, t("copied"));
+		copied = store.panel;
+		context.redraw();
 	}
 
 	/** @type {Keypoints} */
@@ -149,7 +152,7 @@ export function createKeypoints(context) {
 			if (!element) return;
 			field.draw([element], isOpen, fresh("", 0, 0).name);
 			update(placer, { "aria-pressed": String(keypoints.isPlacing), disabled: !isOpen });
-			setText(copier, t("copy_pose"));
+			setText(copier, t(copied === store.panel ? "copied" : "copy_pose"));
 			copier.hidden = saver.hidden = !store.panel.elements.some(hasBody);
 		},
 	};

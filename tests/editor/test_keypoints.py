@@ -103,7 +103,10 @@ def test_a_pose_is_copied_as_json_and_saved_as_a_picture(page: Any) -> None:
     page.evaluate("editor.setAspect(512, 256)")
     page.click("li[data-id=e2] .ranni-name")
     page.click("text=Copy OpenPose JSON")
-    page.wait_for_selector("text=Copied")
+    page.wait_for_selector("button:text('Copied')")
+    page.evaluate("editor.setAspect(512, 256)")  # draws anew, and changes nothing
+    page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
+    assert page.is_visible("button:text('Copied')")
     pose = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert pose == {
         "people": [{"pose_keypoints_2d": [256, 64, 1, 256, 128, 1] + [0] * 48}],
