@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
-from modules import shared
 from msgspec import Struct
 
 from lib_ranni.errors import InputError
@@ -19,6 +18,7 @@ from lib_ranni.sampling.plans import with_gamma, with_timesteps
 from lib_ranni.sampling.presets import Preset
 from lib_ranni.sampling.sa_solver import MAX_ORDER, SaSolver
 from lib_ranni.webui import settings
+from lib_ranni.webui.options import TEXT, TICK, Option, add, between
 
 SECTION = ("ranni_few_step", "Ranni: few steps")
 
@@ -41,73 +41,59 @@ class FewStepOptions(Struct, frozen=True):
     sa_tau_to: float = 800.0
 
 
-class _Option(NamedTuple):
-    """An option as the page shows it, and its name in an infotext."""
-
-    label: str
-    component: Any
-    arguments: Any
-    infotext: str
-    remark: str
-
-
-def _between(low: float, high: float, step: float) -> tuple[Any, dict[str, Any]]:
-    return gr.Slider, {"minimum": low, "maximum": high, "step": step}
-
-
-def _table(priors: Callable[[], Sequence[str]]) -> dict[str, _Option]:
+def _table(priors: Callable[[], Sequence[str]]) -> dict[str, Option]:
     def choices() -> dict[str, Any]:
         return {"choices": [AS_PRESET, *priors()]}
 
     return {
-        "prior": _Option(
+        "prior": Option(
             "Latent prior",
             gr.Dropdown,
             choices,
-            "Latent prior",
             "for every k-diffusion sampler; preset: what a few-step entry says, and none elsewhere",
+            infotext="Latent prior",
         ),
-        "prior_weight": _Option(
+        "prior_weight": Option(
             "Weight of the latent prior",
-            *_between(0, 1, 0.01),
-            "Latent prior weight",
+            *between(0, 1, 0.01),
             "0: none of it",
+            infotext="Latent prior weight",
         ),
-        "gamma": _Option(
-            "Gamma of TCD and Hyper-SD", *_between(-1, 1, 0.01), "TCD gamma", "-1: the entry's own"
+        "gamma": Option(
+            "Gamma of TCD and Hyper-SD", *between(-1, 1, 0.01), "-1: the entry's own", infotext="TCD gamma"
         ),
-        "timesteps": _Option(
+        "timesteps": Option(
             "Timesteps of few-step entries",
-            gr.Textbox,
-            {},
-            "Few-step timesteps",
+            *TEXT,
             "such as 999, 499; empty: the entry's own",
+            infotext="Few-step timesteps",
         ),
-        "enforces": _Option(
+        "enforces": Option(
             "Few-step entries set steps, CFG and LoRA",
-            gr.Checkbox,
-            {},
-            "Few-step enforced",
+            *TICK,
             "what is set is told under the picture and in its infotext",
+            infotext="Few-step enforced",
         ),
-        "sa_predictor": _Option(
-            "SA-Solver: order of the predictor", *_between(1, MAX_ORDER, 1), "SA predictor", ""
+        "sa_predictor": Option(
+            "SA-Solver: order of the predictor", *between(1, MAX_ORDER, 1), infotext="SA predictor"
         ),
-        "sa_corrector": _Option(
+        "sa_corrector": Option(
             "SA-Solver: order of the corrector",
-            *_between(0, MAX_ORDER, 1),
-            "SA corrector",
+            *between(0, MAX_ORDER, 1),
             "0: no corrector",
+            infotext="SA corrector",
         ),
-        "sa_tau": _Option("SA-Solver: tau", *_between(0, 10, 0.05), "SA tau", "fresh noise; 0: none"),
-        "sa_tau_from": _Option(
-            "SA-Solver: timestep that tau begins at", *_between(0, 1000, 1), "SA tau from", ""
+        "sa_tau": Option("SA-Solver: tau", *between(0, 10, 0.05), "fresh noise; 0: none", infotext="SA tau"),
+        "sa_tau_from": Option(
+            "SA-Solver: timestep that tau begins at", *between(0, 1000, 1), infotext="SA tau from"
         ),
-        "sa_tau_to": _Option("SA-Solver: timestep that tau ends at", *_between(0, 1000, 1), "SA tau to", ""),
+        "sa_tau_to": Option(
+            "SA-Solver: timestep that tau ends at", *between(0, 1000, 1), infotext="SA tau to"
+        ),
     }
 
 
-LABELS = tuple(option.infotext for option in _table(tuple).values())
+LABELS = tuple(option.infotext or "" for option in _table(tuple).values())
 """The keys that the options have in an infotext."""
 
 
@@ -119,11 +105,8 @@ def option_of(field: str) -> str:
 def add_options(priors: Callable[[], Sequence[str]]) -> None:
     """Called when the host makes its settings; `priors` lists those to choose from."""
     usual = FewStepOptions()
-    for field, (label, component, arguments, infotext, remark) in _table(priors).items():
-        option = shared.OptionInfo(
-            getattr(usual, field), label, component, arguments, section=SECTION, infotext=infotext
-        )
-        shared.opts.add_option(option_of(field), option.info(remark) if remark else option)
+    for field, option in _table(priors).items():
+        add(option_of(field), getattr(usual, field), option, SECTION)
 
 
 def chosen() -> FewStepOptions:

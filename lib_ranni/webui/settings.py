@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 import msgspec
@@ -15,6 +15,7 @@ from lib_ranni.guidance.memory_store import MOST_BYTES
 from lib_ranni.planner.llm.manner import Style
 from lib_ranni.planner.llm.servers import PRESETS
 from lib_ranni.service.host import Connection
+from lib_ranni.webui.options import TEXT, TICK, Option, add, among, between
 
 _Options = TypeVar("_Options", bound=Struct)
 
@@ -68,72 +69,42 @@ def _open_dropdown(**arguments: Any) -> Any:
     return gr.Dropdown(allow_custom_value=True, **arguments)
 
 
-def _range(low: float, high: float, step: float) -> tuple[Any, dict[str, Any]]:
-    return gr.Slider, {"minimum": low, "maximum": high, "step": step}
-
-
-def _choice(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    return gr.Dropdown, {"choices": list(names)}
-
-
-_TEXT: tuple[Any, dict[str, Any]] = (gr.Textbox, {})
-_TICK: tuple[Any, dict[str, Any]] = (gr.Checkbox, {})
-
-
-class _Planning(NamedTuple):
-    """An option as the page shows it."""
-
-    label: str
-    component: Any
-    arguments: Any
-    remark: str
-
-
-_PLANNING: dict[str, _Planning] = {
-    "server": _Planning(
+_PLANNING: dict[str, Option] = {
+    "server": Option(
         "Server of the language model",
-        *_choice((*PRESETS, "")),
+        *among((*PRESETS, "")),
         "OpenAI-compatible; empty: another, by its address",
     ),
-    "base_url": _Planning("Its address", *_TEXT, "empty: the usual one; such as http://192.168.1.5:11434/v1"),
-    "model": _Planning(
+    "base_url": Option("Its address", *TEXT, "empty: the usual one; such as http://192.168.1.5:11434/v1"),
+    "model": Option(
         "Model", _open_dropdown, _model_choices, "empty: the server's first; refresh to list them"
     ),
-    "style": _Planning(
+    "style": Option(
         "How it is asked",
-        *_choice(("panel", "regions")),
+        *among(("panel", "regions")),
         "panel: boxes as JSON; regions: RPG's way, recaption and split ratio",
     ),
-    "asks_again": _Planning("Corrections it is asked for", *_range(0, 10, 1), "each costs a reply"),
-    "temperature": _Planning("Temperature", *_range(0, 2, 0.05), ""),
-    "max_tokens": _Planning("Tokens of a reply", *_range(256, 16384, 256), "a model that thinks needs many"),
-    "read_timeout": _Planning("Seconds of silence before giving up", *_range(5, 900, 5), ""),
-    "total_timeout": _Planning("Seconds for a whole reply", *_range(10, 3600, 10), ""),
-    "falls_back": _Planning("Plan without the model where it fails", *_TICK, "the reason is told"),
-    "caches": _Planning("Keep good replies on disk", *_TICK, "the same prompt then costs nothing"),
-    "prompts": _Planning(
-        "Folder of prompt files of your own", *_TEXT, "they stand in for ours of the same name"
-    ),
-    "folder": _Planning("Local model: its folder", *_TEXT, "for the planners local and ranni"),
-    "device": _Planning("Local model: where it runs", *_choice(("auto", "cuda", "cpu")), ""),
-    "element_lora": _Planning("Ranni: LoRA of the element turn", *_TEXT, "path of the file"),
-    "box_lora": _Planning("Ranni: LoRA of the box turn", *_TEXT, "path of the file"),
+    "asks_again": Option("Corrections it is asked for", *between(0, 10, 1), "each costs a reply"),
+    "temperature": Option("Temperature", *between(0, 2, 0.05), ""),
+    "max_tokens": Option("Tokens of a reply", *between(256, 16384, 256), "a model that thinks needs many"),
+    "read_timeout": Option("Seconds of silence before giving up", *between(5, 900, 5), ""),
+    "total_timeout": Option("Seconds for a whole reply", *between(10, 3600, 10), ""),
+    "falls_back": Option("Plan without the model where it fails", *TICK, "the reason is told"),
+    "caches": Option("Keep good replies on disk", *TICK, "the same prompt then costs nothing"),
+    "prompts": Option("Folder of prompt files of your own", *TEXT, "they stand in for ours of the same name"),
+    "folder": Option("Local model: its folder", *TEXT, "for the planners local and ranni"),
+    "device": Option("Local model: where it runs", *among(("auto", "cuda", "cpu")), ""),
+    "element_lora": Option("Ranni: LoRA of the element turn", *TEXT, "path of the file"),
+    "box_lora": Option("Ranni: LoRA of the box turn", *TEXT, "path of the file"),
 }
 """By the fields of `PlanningOptions`."""
 
 
 def _add_planning_options(refresh: Callable[[], None]) -> None:
     usual = PlanningOptions()
-    for name, (label, component, arguments, remark) in _PLANNING.items():
-        option = shared.OptionInfo(
-            getattr(usual, name),
-            label,
-            component,
-            arguments,
-            refresh=refresh if name == "model" else None,
-            section=_PLANNER_SECTION,
-        )
-        shared.opts.add_option(f"ranni_{name}", option.info(remark) if remark else option)
+    for name, option in _PLANNING.items():
+        more = {"refresh": refresh} if name == "model" else {}
+        add(f"ranni_{name}", getattr(usual, name), option, _PLANNER_SECTION, **more)
 
 
 def planning() -> PlanningOptions:
@@ -175,36 +146,62 @@ def save_connection(connection: Connection) -> None:
         raise InputError("the WebUI does not let this setting be changed; look at its --freeze options")
 
 
+_OTHERS: dict[str, tuple[Any, Option]] = {
+    _MOST_ROWS: (
+        0,
+        Option(
+            "Latent mode: regions in one call of the UNet",
+            *between(0, 64, 1),
+            "0: as many as there are, or one a picture where the host does not batch; fewer save memory",
+        ),
+    ),
+    _INFOTEXT: (
+        True,
+        Option(
+            "Write panel and settings into the infotext",
+            *TICK,
+            "without them a picture cannot be made again",
+        ),
+    ),
+    _NESTED: (
+        False,
+        Option(
+            "Guide pictures that are drawn within a picture",
+            *TICK,
+            "such as the faces that ADetailer draws anew",
+        ),
+    ),
+    _MEMORY: (
+        MOST_BYTES // 2**20,
+        Option(
+            "Memory edits: megabytes that are kept",
+            *between(0, 16384, 64),
+            "all users together, in main memory; 512 x 512 in 20 steps takes about 2, 1024 x 1024 about 9",
+        ),
+    ),
+    _LORA_CHECK: (
+        True,
+        Option(
+            "Tell of LoRAs that do nothing, or only in part",
+            *TICK,
+            "under the picture; with and without a panel",
+        ),
+    ),
+}
+"""Usual values and options, by name."""
+
+_FOLDER_OF_SETS = Option(
+    "Folder of prompt sets", *TEXT, "for the axis [Ranni] Prompt set; empty: models/Ranni/prompts"
+)
+
+
 def add_options(refresh: Callable[[], None]) -> None:
     """Called when the host makes its settings; `refresh` asks for the models that they offer."""
     _add_planning_options(refresh)
-    rows = shared.OptionInfo(
-        0,
-        "Latent mode: regions in one call of the UNet",
-        gr.Slider,
-        {"minimum": 0, "maximum": 64, "step": 1},
-        section=_SECTION,
-    ).info("0: as many as there are, or one a picture where the host does not batch; fewer save memory")
-    shared.opts.add_option(_MOST_ROWS, rows)
-    infotext = shared.OptionInfo(True, "Write panel and settings into the infotext", section=_SECTION)
-    shared.opts.add_option(_INFOTEXT, infotext.info("without them a picture cannot be made again"))
-    nested = shared.OptionInfo(False, "Guide pictures that are drawn within a picture", section=_SECTION)
-    shared.opts.add_option(_NESTED, nested.info("such as the faces that ADetailer draws anew"))
-    memory = shared.OptionInfo(
-        MOST_BYTES // 2**20,
-        "Memory edits: megabytes that are kept",
-        gr.Slider,
-        {"minimum": 0, "maximum": 16384, "step": 64},
-        section=_SECTION,
-    ).info("all users together, in main memory; 512 x 512 in 20 steps takes about 2, 1024 x 1024 about 9")
-    shared.opts.add_option(_MEMORY, memory)
-    lora_check = shared.OptionInfo(True, "Tell of LoRAs that do nothing, or only in part", section=_SECTION)
-    shared.opts.add_option(_LORA_CHECK, lora_check.info("under the picture; with and without a panel"))
+    for name, (usual, option) in _OTHERS.items():
+        add(name, usual, option, _SECTION)
     # Through the API anybody could otherwise have texts of the whole machine read.
-    sets = shared.OptionInfo("", "Folder of prompt sets", section=_SECTION, restrict_api=True)
-    shared.opts.add_option(
-        _PROMPT_SETS, sets.info("for the axis [Ranni] Prompt set; empty: models/Ranni/prompts")
-    )
+    add(_PROMPT_SETS, "", _FOLDER_OF_SETS, _SECTION, restrict_api=True)
 
 
 def _value(name: str, default: Any) -> Any:

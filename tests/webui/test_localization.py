@@ -18,8 +18,7 @@ POSITIONS = {
     "info": (0,),
     "_slider": (1,),
     "OptionInfo": (1,),
-    "_Planning": (0, -1),
-    "_Option": (0, -1),
+    "Option": (0, -1),
 }
 """Which arguments of a call are shown."""
 
