@@ -30,6 +30,7 @@ def conditions(request: Request, checkpoint: Checkpoint, image: int) -> Conditio
         "LoRAs": ", ".join(f"{lora.name}:{lora.weight:g}" for lora in request.loras),
         "gamma": "" if request.gamma is None or not request.preset else f"{request.gamma:g}",
         "prior": f"{request.prior}:{request.prior_weight:g}" if request.preset and request.prior else "",
+        "decoder": request.decoder,
     }
     return Conditions(
         seed=request.seed_of(image),

@@ -6,14 +6,15 @@ import inspect
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from lib_ranni.errors import ModelError
+from lib_ranni.errors import InputError, ModelError
 from lib_ranni.guidance.guides import Guide, Row, make_guide
 from lib_ranni.guidance.memory import Memory
 from lib_ranni.guidance.memory_store import MemoryStore
@@ -29,6 +30,7 @@ from lib_ranni.standalone.few_step import FewSteps
 from lib_ranni.standalone.labels import panel_labels, unheard
 from lib_ranni.standalone.requests import Request, checked
 from lib_ranni.standalone.schedulers import make_scheduler, start_of
+from lib_ranni.standalone.small_decoder import as_picture, decoder_path, read_decoder
 from lib_ranni.standalone.weightless import biased_session, leaning_start, unmixed
 
 MAX_ROWS = 32
@@ -64,6 +66,7 @@ class Engine:
     def __init__(self, checkpoint: Checkpoint, store: MemoryStore | None = None) -> None:
         self.checkpoint = checkpoint
         self.store = store
+        self._decoder: tuple[Path, nn.Module] | None = None
 
     @torch.no_grad()
     def generate(
@@ -84,6 +87,7 @@ class Engine:
         """
         request = checked(request)
         started = time.perf_counter()
+        self._require_decoder(request.decoder)
         if request.before is not None and not memories:
             memories = self._memories(request, request.before, on_step, owner)
         editing = Editing(self.checkpoint, request, memories, remember=remember or self._stores(owner))
@@ -91,7 +95,7 @@ class Engine:
         self.checkpoint.worn.wear(request.loras, self.checkpoint.path)
         sampling = _Sampling(self.checkpoint, request, editing)
         latents = sampling.run(on_step)
-        images = editing.pictures(self._decode(latents))
+        images = editing.pictures(self._decode(latents, request.decoder))
         made = editing.remembered(latents, images)
         if self.store is not None and self._stores(owner):
             for memory in made:
@@ -116,11 +120,26 @@ class Engine:
                 return kept
         return self.generate(before, on_step, remember=True, owner=owner).memories
 
-    def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
+    def _require_decoder(self, name: str) -> None:
+        """Load the small decoder of a request, before time is spent on what it shall decode."""
+        if not name:
+            return
+        if self.checkpoint.edm is not None:
+            raise InputError("small decoders do not know this model's latents; leave the decoder out")
+        path = decoder_path(name, self.checkpoint.path)
+        if self._decoder is None or self._decoder[0] != path:
+            self._decoder = path, read_decoder(path).to(self.checkpoint.device)
+
+    def _decode(self, latents: Tensor, name: str) -> tuple[Image.Image, ...]:
+        """One picture after another; all at once would take several times the memory."""
         vae = self.checkpoint.vae
+        raw = self.checkpoint.raw_latents(latents)
         images = []
-        for latent in self.checkpoint.raw_latents(latents):
-            picture = vae.decode(latent[None].to(next(vae.parameters()).dtype)).sample[0]
+        for n in range(len(latents)):
+            if name and self._decoder is not None:
+                picture = as_picture(self._decoder[1], latents[n : n + 1])[0]
+            else:
+                picture = vae.decode(raw[n : n + 1].to(next(vae.parameters()).dtype)).sample[0]
             pixels = ((picture.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
             images.append(Image.fromarray(pixels.cpu().numpy()))
         return tuple(images)

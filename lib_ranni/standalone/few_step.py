@@ -27,6 +27,7 @@ from lib_ranni.standalone.loras import advertised, folders_near, known_loras, lo
 from lib_ranni.standalone.paths import from_user
 from lib_ranni.standalone.requests import Request
 from lib_ranni.standalone.schedulers import make_scheduler
+from lib_ranni.standalone.small_decoder import SMALL, own_decoder
 
 Predict = Callable[[Tensor, float, float], Tensor]
 """(what the network takes, timestep, progress 0..1) -> its guided answer, (B, C, h, w)."""
@@ -39,13 +40,15 @@ NEAR_ZERO = 2.0**-24
 
 
 def preset_settings(name: str, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Fields of a request that a preset sets where the user does not: steps, guidance, LoRA, prior.
+    """Fields of a request that a preset sets where the user does not: steps, guidance, LoRA, prior, decoder.
 
     Raises `InputError` for a preset that is not there.
     """
     preset = preset_named(name)
     settings: dict[str, Any] = {"preset": preset.id, "steps": preset.steps[0], "cfg": preset.cfg[2]}
     settings["prior"] = "default" if preset.prior == "on" else ""
+    if preset.steps[0] == 1 and checkpoint.edm is None and own_decoder(checkpoint.path) is not None:
+        settings["decoder"] = SMALL  # else decoding would take several times as long as drawing
     files = {file.name: file.about for file in known_loras(checkpoint.path)}
     if (lora := chosen_lora(preset, files)) is not None:
         about = files[lora]

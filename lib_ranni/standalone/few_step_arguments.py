@@ -13,12 +13,12 @@ from lib_ranni.standalone.arguments import bounded_float
 if TYPE_CHECKING:
     from lib_ranni.standalone.checkpoint import Checkpoint
 
-FIELDS = ("gamma", "prior", "prior_weight")
+FIELDS = ("gamma", "prior", "prior_weight", "decoder")
 """Arguments that are fields of a request under the same name."""
 
 
 def add_few_step_arguments(parser: ArgumentParser) -> None:
-    """Preset, prior and LoRAs."""
+    """Preset, prior, decoder and LoRAs."""
     parser.add_argument(
         "--preset",
         type=_preset,
@@ -30,6 +30,13 @@ def add_few_step_arguments(parser: ArgumentParser) -> None:
         "--prior", metavar="FILE", help="latent prior to start from: a file, `default` or `none`"
     )
     parser.add_argument("--prior-weight", type=bounded_float(0, 1), metavar="F", help="its share, 0..1 (1)")
+    parser.add_argument(
+        "--decoder",
+        type=_decoder,
+        metavar="NAME",
+        help="what makes pictures of latents: `own`, the checkpoint's autoencoder; `small`, the small decoder "
+        "beside it; or a file in TAESD's layout (default: own; small for presets of one step)",
+    )
     parser.add_argument(
         "--lora",
         dest="loras",
@@ -47,6 +54,10 @@ def _preset(word: str) -> str:
         return preset_named(word).id
     except InputError as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def _decoder(word: str) -> str:
+    return "" if word == "own" else word
 
 
 def _lora(word: str) -> Lora:

@@ -63,7 +63,7 @@ def infotext(request: Request) -> str:
 
 
 def _few_step(request: Request) -> dict[str, str]:
-    """What differs from an ordinary picture: LoRAs, preset, prior. Values hold no commas."""
+    """What differs from an ordinary picture: LoRAs, preset, prior, decoder. Values hold no commas."""
     found = {}
     if request.loras:
         found["Ranni LoRAs"] = "|".join(f"{lora.name}:{lora.weight:g}" for lora in request.loras)
@@ -74,6 +74,8 @@ def _few_step(request: Request) -> dict[str, str]:
     if request.preset and request.prior not in ("", "none"):
         found["Latent prior"] = request.prior
         found["Latent prior weight"] = f"{request.prior_weight:g}"
+    if request.decoder:
+        found["Decoder"] = request.decoder
     return {name: value.replace(",", " ") for name, value in found.items()}
 
 

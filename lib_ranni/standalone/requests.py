@@ -41,7 +41,8 @@ class Request(Struct, frozen=True, kw_only=True):
 
     `loras` change the UNet for the whole picture. `preset` is a few-step recipe, which then samples instead
     of `sampler`; `gamma` replaces its own. `prior` is the latent prior a preset starts from: none if empty
-    or "none", the checkpoint's with "default", else a file's, by `prior_weight`.
+    or "none", the checkpoint's with "default", else a file's, by `prior_weight`. `decoder` makes the pictures
+    of the latents: the checkpoint's autoencoder if empty, its small decoder with "small", else a file's.
 
     `control` is panel control's scale, 0 = off; it acts at timesteps from `control_start` down to
     `control_stop`, which it leaves out. `postfix` is its full-canvas label, and in mode `panel` the end of
@@ -78,6 +79,7 @@ class Request(Struct, frozen=True, kw_only=True):
     gamma: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
     prior: str = ""
     prior_weight: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
+    decoder: str = ""
     control: Annotated[float, Meta(ge=0.0, le=5.0)] = 0.0
     control_start: Annotated[float, Meta(ge=0.0, le=1000.0)] = 1000.0
     control_stop: Annotated[float, Meta(ge=0.0, le=1000.0)] = 600.0
@@ -156,7 +158,7 @@ def checked(request: Request) -> Request:
         raise InputError(f"there is no sampler {request.sampler!r}; choose one of {', '.join(SAMPLERS)}")
     if request.preset and preset_named(request.preset).id != request.preset:
         raise InputError(f"a request names a preset by its id, {preset_named(request.preset).id}")
-    for name in ("prompt", "negative", "model", "prior", "postfix"):
+    for name in ("prompt", "negative", "model", "prior", "decoder", "postfix"):
         if not is_unicode(getattr(request, name)):
             raise InputError(f"the {name} holds half a surrogate pair; give valid Unicode text")
     return request

@@ -1,30 +1,45 @@
-"""Distillation, a few steps of it: what the teacher shows, resuming, and the LoRA that comes out."""
+"""The one-step LoRA's training, a few steps of it: what it learns from, resuming, and the file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from torch.func import functional_call
 
 from lib_ranni.errors import ModelError
-from lib_ranni.panel.types import Lora
+from lib_ranni.evaluation.scenes import BACKGROUNDS, drawn_bounds
+from lib_ranni.evaluation.suite import element_name
+from lib_ranni.panel.types import Box, Element, Lora
+from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.standalone import cli
 from lib_ranni.standalone.checkpoint import Checkpoint, load_checkpoint
 from lib_ranni.standalone.few_step import preset_settings
 from lib_ranni.standalone.loras import WornLoras, advertised
-from lib_ranni.standalone.training import checkpointing, one_step
+from lib_ranni.standalone.training import checkpointing, latents, one_step
+from lib_ranni.standalone.training.architecture import TIMESTEPS
+from lib_ranni.standalone.training.control import TextStates
+from lib_ranni.standalone.training.latents import encode_scenes
+from lib_ranni.standalone.training.layout_noise import Reading, random_reading, said, saying
+from lib_ranni.standalone.training.layouts import LARGEST, SMALLEST, moved, named_background, scene_of
 from lib_ranni.standalone.training.low_rank import LowRank
 from lib_ranni.standalone.training.one_step import ONE_STEP, OneStepRecipe, train_one_step
+from lib_ranni.standalone.training.one_step_rows import Rows, RowsRecipe, laid_out
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.publish_one_step import publish_one_step
-from lib_ranni.standalone.training.trajectories import LEVELS, Conditions, TeacherRecipe, ways_of
+from lib_ranni.standalone.training.recipes import RECIPES
 
-TINY = OneStepRecipe(TeacherRecipe(first=1, reuse=4, rows=2), steps=4, rank=2, warmup=1, save_every=2)
+TINY = OneStepRecipe(RowsRecipe(1, 1, 2, first=1, reuse=4), steps=4, rank=2, warmup=1, save_every=2)
+SHARES = st.floats(0.0, 1.0)
+READINGS = st.builds(Reading, SHARES, SHARES, SHARES, SHARES)
 
 
 class _Interrupting(Progress):
@@ -46,10 +61,26 @@ def own() -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def finished(own: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    train_one_step(folder, own, TINY, Progress())
+def _small() -> Any:
+    """Shards of 32 scenes."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(latents, "SHARD", 32)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def encoded(_small: Any, own: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has scenes to learn from."""
+    folder = tmp_path_factory.mktemp("encoded")
+    encode_scenes(folder, 32, own.vae, 1, Progress())
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(own: Checkpoint, encoded: Path) -> Path:
+    train_one_step(encoded, own, TINY, Progress())
+    return encoded
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -59,6 +90,7 @@ def _state(folder: Path) -> dict[str, Any]:
 
 
 def test_an_interrupted_run_ends_the_same(own: Checkpoint, finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "latents").symlink_to(finished / "latents")
     with pytest.raises(KeyboardInterrupt):
         train_one_step(tmp_path, own, TINY, _Interrupting(3))
     train_one_step(tmp_path, own, TINY, Progress())
@@ -67,50 +99,113 @@ def test_an_interrupted_run_ends_the_same(own: Checkpoint, finished: Path, tmp_p
     assert all(torch.equal(value, resumed["ema"][name]) for name, value in whole["ema"].items())
 
 
-def test_it_learns_where_the_ways_end(own: Checkpoint, finished: Path) -> None:
-    """Over one pack again and again the distance to the teacher's pictures falls."""
-    recipe = TINY.teacher
-    conditions = Conditions(own, recipe)
-    ways, heard = ways_of(finished, 0, own, conditions, recipe), conditions.of(0).student
+def test_it_learns_the_pictures(own: Checkpoint, encoded: Path) -> None:
+    """Over one batch again and again the distance to its pictures falls."""
+    rows, states = Rows(encoded, own, TINY.rows), TextStates(own)
+    batch = rows.batch(0, Random(0))
+    start = one_step.starts(batch, 1.0, Random(0), torch.Generator().manual_seed(0))
+    given_ = one_step.heard(batch, states, own.device)
     student = LowRank(own.unet, 8)
     optimizer = torch.optim.Adam(student.parameters(), lr=2e-3)
     losses = []
     for _ in range(8):
-        loss = one_step._loss(own.unet, student.weights(), ways, heard, torch.zeros(2, dtype=torch.long))
+        loss = one_step._loss(own.unet, student.weights(), batch, start, given_)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_ways_lead_from_noise_to_pictures(own: Checkpoint, finished: Path) -> None:
-    conditions = Conditions(own, TINY.teacher)
-    ways = ways_of(finished, 0, own, conditions, TINY.teacher)
-    assert ways.shape == (len(LEVELS) + 1, 2, 4, 16, 16)
-    assert float(ways[0].std()) == pytest.approx(1.0, abs=0.1)
-    # The nearer to the picture, the more of it is there.
-    distances = [float((way - ways[-1]).square().mean()) for way in ways]
-    assert distances == sorted(distances, reverse=True)
-    told, again = conditions.of(0), Conditions(own, TINY.teacher).of(0)
-    assert torch.equal(told.student.context, again.student.context)
-    assert torch.equal(told.teacher.regions.context, again.teacher.regions.context)
+def test_rows_start_from_noise_that_says_their_layout(own: Checkpoint, encoded: Path) -> None:
+    batch = Rows(encoded, own, TINY.rows).batch(0, Random(2))
+    assert batch.latents.shape == (4, 4, 16, 16)
+    assert [bool(row.elements) for row in batch.rows[2:]] == [False, False]
+    for size, shares in batch.maps.items():
+        assert shares.shape == (2, 5, size)
+        assert torch.allclose(shares.sum(1), torch.ones(2, size), atol=1e-5)
+    first = one_step.starts(batch, 1.0, Random(0), torch.Generator().manual_seed(0))
+    assert first.timesteps.tolist() == [TIMESTEPS - 1] * 4
+    for found, row in zip(said(first.x), batch.rows, strict=True):
+        assert found == pytest.approx(row.reading, abs=1e-4)
+    later = one_step.starts(batch, 0.0, Random(0), torch.Generator().manual_seed(0))
+    assert max(later.timesteps.tolist()) < TIMESTEPS - 1
+    # The later one starts, the more of the picture is there.
+    likeness = torch.nn.functional.cosine_similarity(later.x.flatten(1), batch.latents.flatten(1))
+    order = later.timesteps.argsort(descending=True)
+    assert likeness[order[-1]] > likeness[order[0]]
 
 
-def test_captions_are_taught_by_their_panels(own: Checkpoint) -> None:
-    """The student hears a caption alone, the teacher every row by region."""
-    told = Conditions(own, TeacherRecipe(rows=6)).of(1)
-    assert len(told.student.context) == len(told.teacher.context) == 6
-    assert len(told.student.regions.texts) == 3
-    assert len(told.teacher.regions.texts) == 6
-    for size, maps in told.teacher.regions.maps.items():
-        assert maps.shape == (6, 5, size)
-        assert torch.allclose(maps.sum(1), torch.ones(6, size), atol=1e-5)
-    assert int(told.teacher.regions.texts.max()) < len(told.teacher.regions.context)
-    assert torch.equal(told.student.context[:3], told.teacher.context[:3])
-    assert not torch.equal(told.student.context[3:], told.teacher.context[3:])
-    shared = told.student.regions
-    assert torch.equal(shared.maps[256], told.teacher.regions.maps[256][:3])
+def test_a_batch_comes_from_its_step(own: Checkpoint, encoded: Path) -> None:
+    one, other = (Rows(encoded, own, TINY.rows).batch(9, Random(4)) for _ in range(2))
+    assert one.rows == other.rows
+    assert torch.equal(one.latents, other.latents)
+
+
+@given(st.lists(READINGS, min_size=1, max_size=3), st.integers(0, 9))
+def test_noise_says_what_it_is_told_to(readings: list[Reading], seed: int) -> None:
+    noise = torch.randn(len(readings), 4, 16, 16, generator=torch.Generator().manual_seed(seed))
+    for found, wanted in zip(said(saying(noise, readings)), readings, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-3)
+
+
+def test_noise_that_says_something_is_as_likely_as_other_noise() -> None:
+    rng, count = Random(5), 2000
+    noise = torch.randn(count, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    told = saying(noise, [random_reading(rng) for _ in range(count)])
+    assert float(told.mean()) == pytest.approx(0, abs=3e-3)
+    assert float(told.std()) == pytest.approx(1, abs=3e-3)
+    assert float(told.mean((2, 3)).std() * 16) == pytest.approx(1, abs=0.03)
+
+
+@given(READINGS, st.sets(st.sampled_from(sorted(BACKGROUNDS)), max_size=3), st.data())
+def test_noise_calls_for_a_background(reading: Reading, forbidden: set[str], data: st.DataObject) -> None:
+    assert reading.background(forbidden) not in forbidden
+    wanted = data.draw(st.sampled_from(sorted(BACKGROUNDS.keys() - forbidden)))
+    changed = reading.calling_for(wanted, forbidden)
+    assert changed.background(forbidden) == wanted
+    assert 0 <= changed.ground <= 1
+
+
+@given(READINGS)
+def test_an_object_alone_is_where_the_noise_says(reading: Reading) -> None:
+    alone = [Element(id="e", description="red circle", box=Box(0.3, 0.3, 0.7, 0.7))]
+    (found,) = moved(alone, "a red circle on a white background", reading)
+    side = found.box.x1 - found.box.x0
+    assert SMALLEST - 1e-6 <= side <= LARGEST + 1e-6
+    assert side == pytest.approx(SMALLEST + (LARGEST - SMALLEST) * reading.size, abs=1e-3)
+    assert moved(alone, "a red circle in the top left corner", reading) == alone
+    assert moved(alone * 2, "two red circles", reading) == alone * 2
+    (large,) = moved(alone, "a large red circle", reading)
+    assert large.box.x1 - large.box.x0 == pytest.approx(0.4, abs=1e-3)
+
+
+def test_captions_are_laid_out_to_the_letter() -> None:
+    rng, planner = Random(8), BuiltinPlanner()
+    for _ in range(200):
+        laid = laid_out(rng, planner)
+        background = named_background(laid.caption)
+        assert background in (None, laid.scene.background)
+        names = sorted(str(element_name(element.description)) for element in laid.panel.elements)
+        assert names == sorted(item.name for item in laid.scene.objects)
+        for item in laid.scene.objects:
+            assert item.color != laid.scene.background
+            x0, y0, x1, y1 = drawn_bounds(item)
+            assert min(x0, y0) >= -1e-6
+            assert max(x1, y1) <= 1 + 1e-6
+
+
+def test_what_cannot_be_drawn_has_no_scene() -> None:
+    def told(text: str, box: Box) -> Element:
+        return Element(id="e", description=text, box=box)
+
+    assert scene_of([told("a dog", Box(0, 0, 1, 1))], "white") is None
+    assert scene_of([told("white circle", Box(0, 0, 1, 1))], "white") is None
+    assert scene_of([told("red circle", Box(0, 0, 1, 1))] * 2, "white") is None
+    found = scene_of([told("red circle", Box(0, 0, 0.5, 1)), told("blue ring", Box(0.5, 0, 1, 1))], "white")
+    assert found is not None
+    (first, second) = (drawn_bounds(item) for item in found.objects)
+    assert first[2] < second[0]
 
 
 def test_the_lora_is_what_was_trained(own: Checkpoint, finished: Path, tmp_path: Path) -> None:
@@ -151,6 +246,7 @@ def test_its_size_allows_to_ship_it(own: Checkpoint) -> None:
     assert 2 * numbers < 4.9e6
 
 
+@pytest.mark.usefixtures("_small")
 def test_the_command_trains_and_writes(
     own: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +254,7 @@ def test_the_command_trains_and_writes(
     from lib_ranni.standalone.training import publish_one_step as publishing
 
     monkeypatch.setitem(ONE_STEP, "cpu", TINY)
+    monkeypatch.setitem(RECIPES, "cpu", msgspec.structs.replace(RECIPES["cpu"], scenes=32))
     monkeypatch.setattr(module, "load_checkpoint", lambda *_: own)
     monkeypatch.setattr(publishing, "FOLDER", str(tmp_path / "loras"))
     words = ("train", "one-step", "--run", str(tmp_path / "run"), "--recipe", "cpu", "--threads", "1")

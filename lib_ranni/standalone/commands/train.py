@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 SUMMARY = "train the shapes checkpoint or a part of it (resumes; a CPU takes hours, a GPU minutes)"
 
-FOLDERS = {"checkpoint": "runs/shapes", "control": "runs/control", "one-step": "runs/one-step"}
+FOLDERS = {
+    "checkpoint": "runs/shapes",
+    "control": "runs/control",
+    "one-step": "runs/one-step",
+    "decoder": "runs/decoder",
+}
 
 
 def register(parser: ArgumentParser) -> None:
@@ -25,7 +30,7 @@ def register(parser: ArgumentParser) -> None:
         choices=tuple(FOLDERS),
         default="checkpoint",
         help="of the checkpoint there is: control, its panel conditioner; one-step, a LoRA that draws in "
-        "one step (default: checkpoint)",
+        "one step; decoder, a small one for such pictures (default: checkpoint)",
     )
     parser.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="default: runs/ and the part")
     parser.add_argument("--recipe", choices=("cpu", "gpu"), help="default: gpu where there is one")
@@ -48,7 +53,7 @@ def run(args: Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if not args.publish_only:
         say(f"training in {folder} on {device} with the {recipe} recipe; interrupt and run again at will")
-    work = {"checkpoint": _checkpoint, "control": _control, "one-step": _one_step}
+    work = {"checkpoint": _checkpoint, "control": _control, "one-step": _one_step, "decoder": _decoder}
     show(str(work[args.part](folder, recipe, device, args)))
     return 0
 
@@ -79,11 +84,29 @@ def _control(folder: Path, recipe: str, device: torch.device, args: Namespace) -
 
 def _one_step(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:
     from lib_ranni.standalone.checkpoint import SHAPES, load_checkpoint
+    from lib_ranni.standalone.training.latents import encode_scenes
     from lib_ranni.standalone.training.one_step import ONE_STEP, train_one_step
     from lib_ranni.standalone.training.progress import Progress
     from lib_ranni.standalone.training.publish_one_step import publish_one_step
+    from lib_ranni.standalone.training.recipes import RECIPES, SCENE_SEED
 
     checkpoint = load_checkpoint(args.out or SHAPES, str(device))
     if not args.publish_only:
-        train_one_step(folder, checkpoint, ONE_STEP[recipe], Progress(folder / "log.jsonl"))
+        for part in (checkpoint.unet, checkpoint.vae):
+            part.float()
+        progress = Progress(folder / "log.jsonl")
+        encode_scenes(folder, RECIPES[recipe].scenes, checkpoint.vae, SCENE_SEED, progress)
+        train_one_step(folder, checkpoint, ONE_STEP[recipe], progress)
     return publish_one_step(folder, checkpoint)
+
+
+def _decoder(folder: Path, recipe: str, device: torch.device, args: Namespace) -> Path:
+    from lib_ranni.standalone.checkpoint import SHAPES, load_checkpoint
+    from lib_ranni.standalone.training.progress import Progress
+    from lib_ranni.standalone.training.publish_small_decoder import publish_small_decoder
+    from lib_ranni.standalone.training.small_decoder import SMALL_DECODER, train_small_decoder
+
+    checkpoint = load_checkpoint(args.out or SHAPES, str(device))
+    if not args.publish_only:
+        train_small_decoder(folder, checkpoint, SMALL_DECODER[recipe], Progress(folder / "log.jsonl"))
+    return publish_small_decoder(folder, checkpoint)

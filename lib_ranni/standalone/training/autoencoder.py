@@ -42,22 +42,23 @@ class AutoencoderRecipe(msgspec.Struct, frozen=True):
         return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-def _pictures(rng: Random, count: int) -> torch.Tensor:
-    """(count, 3, 128, 128) in -1..1."""
+def pictures(rng: Random, count: int) -> torch.Tensor:
+    """Random scenes, (count, 3, 128, 128) in -1..1."""
     arrays = [np.asarray(render(random_scene(rng), IMAGE_PX, rng=rng)) for _ in range(count)]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _batch(rng: Random, step: int, recipe: AutoencoderRecipe) -> torch.Tensor:
+def training_pictures(rng: Random, step: int, batch: int) -> torch.Tensor:
+    """At even steps `batch` crops of 64 px, at odd ones a quarter as many whole pictures; in -1..1."""
     if step % 2:
-        return _pictures(rng, max(1, recipe.batch // 4))
-    pictures = _pictures(rng, recipe.batch)
+        return pictures(rng, max(1, batch // 4))
+    drawn = pictures(rng, batch)
     half = IMAGE_PX // 2
     x, y = rng.randrange(0, half + 1, 8), rng.randrange(0, half + 1, 8)
-    return pictures[:, :, y : y + half, x : x + half]
+    return drawn[:, :, y : y + half, x : x + half]
 
 
-def _foreground(images: torch.Tensor) -> torch.Tensor:
+def foreground(images: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W), 1 where a pixel is not of its picture's most common color."""
     flat = images.flatten(2)
     background = flat.median(dim=2).values[:, :, None, None]
@@ -92,12 +93,12 @@ def train_autoencoder(
         if frozen := step >= recipe.encoder_steps:
             _freeze_encoder(model)
         rng, generator = step_chance(recipe.seed, step)
-        images = _batch(rng, step, recipe).to(device)
+        images = training_pictures(rng, step, recipe.batch).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             posterior = _encode(model, images, frozen)
             rebuilt = model.decode(posterior.sample(generator)).sample
         rebuilt = rebuilt.float()
-        weight = 1 + recipe.foreground * _foreground(images)
+        weight = 1 + recipe.foreground * foreground(images)
         error = (rebuilt - images).abs()
         kl = posterior.kl().float().sum() / images[:, 0].numel()
         return (weight * (error + error**2)).sum() / weight.expand_as(error).sum() + recipe.kl_weight * kl
@@ -109,7 +110,7 @@ def train_autoencoder(
 @torch.no_grad()
 def reconstruction_error(model: AutoencoderKL, count: int = 64, seed: int = 99) -> float:
     """Mean absolute error, in 0..1 of a channel's range, on fresh pictures."""
-    images = _pictures(Random(seed), count)
+    images = pictures(Random(seed), count)
     device = next(model.parameters()).device
     total = 0.0
     for chunk in images.split(8):

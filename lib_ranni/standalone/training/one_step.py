@@ -1,17 +1,17 @@
-"""Distillation of the shipped checkpoint into a LoRA that draws in one step.
+"""Training of a LoRA with which the shipped checkpoint draws in one step.
 
-The student at any level of a way of the teacher answers with where that way ends: a consistency model's
-boundary and all of its pairs at once, without the bootstrapping that makes one slow to train (Luhman &
-Luhman 2021; Liu et al. 2023, InstaFlow's distillation). Guidance is in the teacher, so the student needs
-none. Errors count as sqrt(|e|^2 + c^2) (Song & Dhariwal 2023): a mean square makes blurred pictures of
-what the noise leaves open.
+The student answers pure noise with a picture: a regression onto scenes whose every choice is told by the
+text, by the panel or by the noise itself (`layout_noise`), so that the mean picture, which is what a
+regression finds, is a sharp one. Guidance is not needed: the pictures are what the texts say. Rows that
+start further along, from a picture with noise of its own added, make a second step an improvement.
+Errors count as sqrt(|e|^2 + c^2) - c (Song & Dhariwal 2023, eq. 7).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from msgspec import Struct
@@ -20,30 +20,31 @@ from torch.func import functional_call
 
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
+from lib_ranni.standalone.training.architecture import TIMESTEPS
 from lib_ranni.standalone.training.attention import NarrowHeads
+from lib_ranni.standalone.training.control import TextStates
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
+from lib_ranni.standalone.training.layout_noise import saying
 from lib_ranni.standalone.training.low_rank import LowRank
+from lib_ranni.standalone.training.one_step_rows import Batch, Rows, RowsRecipe
 from lib_ranni.standalone.training.progress import Progress
+from lib_ranni.standalone.training.regions import SLOTS, Regions
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps, trapezoid
-from lib_ranni.standalone.training.trajectories import (
-    LEVELS,
-    Conditions,
-    Heard,
-    TeacherRecipe,
-    ways_of,
-)
+
+HUBER = 0.03
+"""c of the distance, for each number of a picture."""
 
 
 class OneStepRecipe(Struct, frozen=True):
-    """`first` is the share of rows that start from noise; the others start further along their way."""
+    """`first` is the share of rows that start from noise; the others start further along."""
 
-    teacher: TeacherRecipe = TeacherRecipe()
-    steps: int = 4_000
+    rows: RowsRecipe = RowsRecipe()
+    steps: int = 8_000
     rank: int = 28
     learning_rate: float = 1e-3
     warmup: int = 100
-    decay: float = 0.4
-    first: float = 0.7
+    decay: float = 0.5
+    first: float = 0.8
     ema: float = 0.998
     save_every: int = 50
     seed: int = 5
@@ -55,35 +56,68 @@ class OneStepRecipe(Struct, frozen=True):
 
 ONE_STEP: dict[str, OneStepRecipe] = {
     "cpu": OneStepRecipe(),
-    "gpu": OneStepRecipe(TeacherRecipe(first=64, reuse=16, rows=128), steps=20_000),
+    "gpu": OneStepRecipe(RowsRecipe(20, 20, 88, first=64), steps=20_000),
 }
 
 
-def _loss(student: Any, weights: dict[str, Tensor], ways: Tensor, heard: Heard, levels: Tensor) -> Tensor:
-    """Mean pseudo-Huber distance of the student's pictures to the ends (B, 4, h, w) of the ways."""
-    rows = torch.arange(len(levels))
-    x, end = ways[levels, rows], ways[-1]
-    timesteps = torch.tensor(LEVELS, device=x.device)[levels.to(x.device)]
-    a = alphas_cumprod().to(x.device)[timesteps].view(-1, 1, 1, 1)
-    given = {"cross_attention_kwargs": {"regions": heard.regions}}
-    with torch.autocast(x.device.type, torch.bfloat16):
-        v = functional_call(student, weights, (x, timesteps, heard.context), given).sample.float()
-    drawn = a.sqrt() * x - (1 - a).sqrt() * v
-    c = 0.03 * end[0].numel() ** 0.5
-    squares = (drawn - end).square().sum((1, 2, 3))
-    return ((squares + c**2).sqrt() - c).mean()
+class Start(NamedTuple):
+    """Where rows start: noisy latents (B, 4, h, w) and timesteps (B,)."""
+
+    x: Tensor
+    timesteps: Tensor
 
 
-def _levels(rows: int, first: float, rng: Random) -> Tensor:
-    chosen = [0 if rng.random() < first else rng.randrange(1, len(LEVELS)) for _ in range(rows)]
-    return torch.tensor(chosen)
+def starts(batch: Batch, first: float, rng: Random, generator: torch.Generator) -> Start:
+    """Rows at the last timestep start from noise that says their layout, the others from noisy pictures."""
+    timesteps = torch.tensor(
+        [TIMESTEPS - 1 if rng.random() < first else rng.randrange(50, TIMESTEPS - 1) for _ in batch.rows]
+    )
+    noise = torch.randn(batch.latents.shape, generator=generator)
+    last = (timesteps == TIMESTEPS - 1).view(-1, 1, 1, 1)
+    a = alphas_cumprod()[timesteps].view(-1, 1, 1, 1)
+    noisy = a.sqrt() * batch.latents + (1 - a).sqrt() * noise
+    return Start(torch.where(last, saying(noise, [row.reading for row in batch.rows]), noisy), timesteps)
+
+
+def heard(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
+    """Contexts and regions of a batch, as the UNet takes them."""
+    few = next(iter(batch.maps.values())).shape[0]
+    known: dict[str, int] = {"": 0}
+    slots = torch.zeros(few, SLOTS, dtype=torch.long)
+    for row in range(few):
+        for slot, element in enumerate(batch.rows[row].elements):
+            slots[row, slot] = known.setdefault(element.description, len(known))
+    maps = {cells: map_.to(device) for cells, map_ in batch.maps.items()}
+    regions = Regions(states.contexts(list(known)).to(device), slots, maps)
+    return {
+        "encoder_hidden_states": states.contexts([row.text for row in batch.rows]).to(device),
+        "cross_attention_kwargs": {"regions": regions},
+    }
+
+
+def distances(drawn: Tensor, pictures: Tensor) -> Tensor:
+    """Pseudo-Huber distances (B,) of latents (B, 4, h, w)."""
+    c = HUBER * drawn[0].numel() ** 0.5
+    squares = (drawn - pictures).square().sum((1, 2, 3))
+    return (squares + c**2).sqrt() - c
+
+
+def _loss(
+    student: Any, weights: dict[str, Tensor], batch: Batch, start: Start, given: dict[str, Any]
+) -> Tensor:
+    device = next(iter(weights.values())).device
+    x, timesteps, pictures = start.x.to(device), start.timesteps.to(device), batch.latents.to(device)
+    a = alphas_cumprod().to(device)[timesteps].view(-1, 1, 1, 1)
+    with torch.autocast(device.type, torch.bfloat16):
+        v = functional_call(student, weights, (x, timesteps), given).sample.float()
+    return distances(a.sqrt() * x - (1 - a).sqrt() * v, pictures).mean()
 
 
 def train_one_step(folder: Path, checkpoint: Checkpoint, recipe: OneStepRecipe, progress: Progress) -> None:
     """Train or resume the LoRA of the run in `folder`; its state is saved as `one_step.pt`."""
     unet = checkpoint.unet
     unet.set_attn_processor(NarrowHeads())
-    conditions = Conditions(checkpoint, recipe.teacher)
+    rows, states = Rows(folder, checkpoint, recipe.rows), TextStates(checkpoint)
     student = LowRank(unet, recipe.rank, recipe.seed)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
     ema = checkpointing.Ema(student, recipe.ema)
@@ -91,10 +125,10 @@ def train_one_step(folder: Path, checkpoint: Checkpoint, recipe: OneStepRecipe, 
     stage = Stage("one-step LoRA", path, student, optimizer, recipe.steps, recipe.save_every, ema)
 
     def loss_of(step: int) -> Tensor:
-        rng, _ = step_chance(recipe.seed, step)
-        pack = rng.randrange(recipe.teacher.packs(step))
-        ways = ways_of(folder, pack, checkpoint, conditions, recipe.teacher)
-        levels = _levels(ways.shape[1], recipe.first, rng)
-        return _loss(unet, student.weights(), ways, conditions.of(pack).student, levels)
+        rng, generator = step_chance(recipe.seed, step)
+        states.forget()
+        batch = rows.batch(step, rng)
+        start = starts(batch, recipe.first, rng, generator)
+        return _loss(unet, student.weights(), batch, start, heard(batch, states, checkpoint.device))
 
     train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
