@@ -202,10 +202,10 @@ def _differences(engine: Engine, before: Any, after: Any, n: int) -> tuple[float
     kept = region == 0
     latents = float((old - new).abs()[:, kept].max()) if bool(kept.any()) else 0.0
     pixels = kept.repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
-    raw = [engine._decode(latent[None])[0] for latent in (old, new)]
+    raw = [engine._decode(latent[None], "")[0] for latent in (old, new)]
     strip = _strip(kept)
     parts = (
-        [engine._decode(latent[None][..., strip[0], strip[1]])[0] for latent in (old, new)] if strip else []
+        [engine._decode(latent[None][..., strip[0], strip[1]], "")[0] for latent in (old, new)] if strip else []
     )
     return (
         latents,

@@ -34,8 +34,8 @@ def add_few_step_arguments(parser: ArgumentParser) -> None:
         "--decoder",
         type=_decoder,
         metavar="NAME",
-        help="what makes pictures of latents: `own`, the checkpoint's autoencoder; `small`, the small decoder "
-        "beside it; or a file in TAESD's layout (default: own; small for presets of one step)",
+        help="what makes pictures of latents: `own`, the checkpoint's autoencoder; `small`, the small "
+        "decoder beside it; or a file in TAESD's layout (default: own; small for presets of one step)",
     )
     parser.add_argument(
         "--lora",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _blocks(tensors: Mapping[str, Any]) -> tuple[int, ...]:
     """Residual blocks at each resolution: those between one convolution without a block and the next."""
     blocks = {int(found[1]) for name in tensors if (found := _BLOCK.fullmatch(name))}
     plain = sorted(int(found[1]) for name in tensors if (found := _PLAIN.fullmatch(name)))
-    return tuple(len([n for n in blocks if a < n < b]) for a, b in zip(plain, plain[1:], strict=False))
+    return tuple(len([n for n in blocks if a < n < b]) for a, b in pairwise(plain))
 
 
 def read_decoder(path: Path) -> nn.Module:

@@ -21,9 +21,9 @@ class Recorder(Engine):
 
     latents: Tensor
 
-    def _decode(self, latents: Tensor) -> tuple[Image.Image, ...]:
+    def _decode(self, latents: Tensor, name: str) -> tuple[Image.Image, ...]:
         self.latents = latents
-        return super()._decode(latents)
+        return super()._decode(latents, name)
 
     def latents_of(self, request: Request, on_step: OnStep | None = None) -> Tensor:
         self.generate(request, on_step)

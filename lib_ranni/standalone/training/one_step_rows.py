@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows, the latents (B, 4, h, w) of their pictures, and shares of base and elements by a layer's cells."""
+    """Rows, the latents (B, 4, h, w) of their pictures, and what each text has of a layer's cells."""
 
     rows: list[Row]
     latents: Tensor
