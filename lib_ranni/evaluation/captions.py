@@ -45,7 +45,9 @@ _RELATION_WORDS = {
 }
 
 
-def _place_words(item: SceneObject) -> str | None:
+def place_words(item: SceneObject) -> str:
+    """Where a caption says that an object is."""
+
     def third(v: float) -> int:
         return 0 if v < 0.36 else 2 if v > 0.64 else 1
 
@@ -171,7 +173,7 @@ def caption(scene: Scene, rng: Random) -> str:
         return rng.choice(wordings)
     text = None
     if len(scene.objects) == 1 and rng.random() < 0.2:
-        text = f"{_singular(scene.objects[0], rng)} {_place_words(scene.objects[0])}"
+        text = f"{_singular(scene.objects[0], rng)} {place_words(scene.objects[0])}"
     elif len(scene.objects) > 1 and rng.random() < 0.45:
         text = _related(scene, rng)
     if text is None:

@@ -1,4 +1,4 @@
-"""Scenes laid out as panels: what a picture of a caption shows where its panel is followed to the letter."""
+"""Scenes as texts and panels ask for them: of one object on a lattice, and such as follow a panel."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import re
 from collections.abc import Sequence
 from itertools import combinations
 
+from lib_ranni.evaluation.captions import LARGE, SMALL, place_words
 from lib_ranni.evaluation.scenes import BACKGROUNDS, Scene, SceneObject, drawn_bounds
 from lib_ranni.evaluation.suite import element_name
-from lib_ranni.panel.types import Box, Element, clamped_box, with_fields
-from lib_ranni.standalone.training.layout_noise import Reading
+from lib_ranni.panel.types import Box, Element
 
 MARGIN = 0.015
 """Between an object and the border of the canvas."""
-SMALLEST, LARGEST = 0.26, 0.75
-"""Sizes of an object alone."""
+LATTICE: tuple[tuple[float, int], ...] = ((0.4, 3), (0.66, 2))
+"""Sizes of an object alone, and at how many places along each axis it may be.
+
+Few places that are far apart: which of them noise stands for is then seldom in doubt.
+"""
 GAP = 0.02
 """Between the bounds of objects, which shrink until they have it."""
 
-_PLACED = re.compile(r"\b(corner|at the (top|bottom)|on the (left|right)(?! of)|in the center)\b")
-_SIZED = re.compile(r"\b(large|big|small)\b")
+_PLACES = ("corner", "at the top", "at the bottom", "on the left", "on the right", "in the center")
 
 
 def named_background(text: str) -> str | None:
@@ -28,16 +30,42 @@ def named_background(text: str) -> str | None:
     return found[1] if found else None
 
 
-def moved(elements: Sequence[Element], text: str, reading: Reading) -> list[Element]:
-    """An element alone, as large and where the noise says; others, or where a text says it, as they are."""
-    if len(elements) != 1 or _PLACED.search(text):
-        return list(elements)
-    side, own = SMALLEST + (LARGEST - SMALLEST) * reading.size, elements[0].box
-    if _SIZED.search(text):
-        side = min(LARGEST, max(own.x1 - own.x0, own.y1 - own.y0))
-    x, y = (MARGIN + share * (1 - 2 * MARGIN - side) for share in (reading.x, reading.y))
-    box = clamped_box(x, y, x + side, y + side)
-    return list(elements) if box is None else [with_fields(elements[0], box=box)]
+def possible_backgrounds(text: str, colors: set[str]) -> list[str]:
+    """The backgrounds that objects of these colors may have under a text."""
+    named = named_background(text)
+    return [name for name in BACKGROUNDS if name == named or (named is None and name not in colors)]
+
+
+def _places() -> tuple[tuple[float, float, float], ...]:
+    found = []
+    for size, count in LATTICE:
+        low, high = MARGIN + size / 2, 1 - MARGIN - size / 2
+        along = [low + (high - low) * n / (count - 1) for n in range(count)]
+        found += [(x, y, size) for y in along for x in along]
+    return tuple(found)
+
+
+PLACES = _places()
+"""(x, y, size) of an object alone."""
+
+
+def lone_scenes(shape: str, color: str, text: str) -> list[Scene]:
+    """All scenes on the lattice of one object of which a text is true."""
+    return [
+        Scene(background, (item,))
+        for item in (SceneObject(shape, color, *place) for place in PLACES)
+        if _true_of(text, item)
+        for background in possible_backgrounds(text, {color})
+    ]
+
+
+def _true_of(text: str, item: SceneObject) -> bool:
+    if re.search(r"\b(large|big)\b", text) and item.size < LARGE:
+        return False
+    if re.search(r"\bsmall\b", text) and item.size > max(SMALL, LATTICE[0][0]):
+        return False
+    placed = any(words in text for words in _PLACES)
+    return not placed or place_words(item) in text
 
 
 def _fitting(name: str, box: Box) -> SceneObject:
@@ -46,13 +74,13 @@ def _fitting(name: str, box: Box) -> SceneObject:
     x0, y0, x1, y1 = drawn_bounds(SceneObject(shape, color, 0.5, 0.5, 1.0))
     width, height = box.x1 - box.x0, box.y1 - box.y0
     size = (width * height / ((x1 - x0) * (y1 - y0))) ** 0.5
-    size = min(size, room_of(box) / max(x1 - x0, y1 - y0))
+    size = min(size, _room_of(box) / max(x1 - x0, y1 - y0))
     x = (box.x0 + box.x1) / 2 - ((x0 + x1) / 2 - 0.5) * size
     y = (box.y0 + box.y1) / 2 - ((y0 + y1) / 2 - 0.5) * size
     return SceneObject(shape, color, x, y, size)
 
 
-def room_of(box: Box) -> float:
+def _room_of(box: Box) -> float:
     """The side of the largest square about a box's center that lies on the canvas."""
     x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
     return 2 * min(x, y, 1 - x, 1 - y)
@@ -61,8 +89,8 @@ def room_of(box: Box) -> float:
 def _shrunk(item: SceneObject, factor: float) -> SceneObject:
     x0, y0, x1, y1 = drawn_bounds(item)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    size = item.size * factor
-    return SceneObject(item.shape, item.color, x + (item.x - x) * factor, y + (item.y - y) * factor, size)
+    place = (x + (item.x - x) * factor, y + (item.y - y) * factor)
+    return SceneObject(item.shape, item.color, *place, item.size * factor)
 
 
 def _meet(first: SceneObject, second: SceneObject) -> bool:
@@ -70,7 +98,7 @@ def _meet(first: SceneObject, second: SceneObject) -> bool:
     return all(a[i] < b[i + 2] + GAP and b[i] < a[i + 2] + GAP for i in (0, 1))
 
 
-def scene_of(elements: Sequence[Element], background: str) -> Scene | None:
+def panel_scene(elements: Sequence[Element], background: str) -> Scene | None:
     """The scene whose objects fit the elements' boxes; None where one is no shape or they leave no room."""
     objects = []
     for element in elements:
@@ -79,12 +107,8 @@ def scene_of(elements: Sequence[Element], background: str) -> Scene | None:
             return None
         objects.append(_fitting(name, element.box))
     for _ in range(12):
-        meeting = {
-            i
-            for pair in combinations(range(len(objects)), 2)
-            if _meet(*(objects[i] for i in pair))
-            for i in pair
-        }
+        pairs = combinations(range(len(objects)), 2)
+        meeting = {n for i, j in pairs if _meet(objects[i], objects[j]) for n in (i, j)}
         if not meeting:
             return Scene(background, tuple(objects))
         objects = [_shrunk(item, 0.92) if i in meeting else item for i, item in enumerate(objects)]

@@ -24,7 +24,6 @@ from lib_ranni.standalone.training.architecture import TIMESTEPS
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.control import TextStates
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
-from lib_ranni.standalone.training.layout_noise import saying
 from lib_ranni.standalone.training.low_rank import LowRank
 from lib_ranni.standalone.training.one_step_rows import Batch, Rows, RowsRecipe
 from lib_ranni.standalone.training.progress import Progress
@@ -56,7 +55,7 @@ class OneStepRecipe(Struct, frozen=True):
 
 ONE_STEP: dict[str, OneStepRecipe] = {
     "cpu": OneStepRecipe(),
-    "gpu": OneStepRecipe(RowsRecipe(20, 20, 88, first=64), steps=20_000),
+    "gpu": OneStepRecipe(RowsRecipe(20, 20, 32, 56, first=64), steps=20_000),
 }
 
 
@@ -68,7 +67,7 @@ class Start(NamedTuple):
 
 
 def starts(batch: Batch, first: float, rng: Random, generator: torch.Generator) -> Start:
-    """Rows at the last timestep start from noise that says their layout, the others from noisy pictures."""
+    """Rows at the last timestep start from the noise that stands for them, the others from noisy pictures."""
     timesteps = torch.tensor(
         [TIMESTEPS - 1 if rng.random() < first else rng.randrange(50, TIMESTEPS - 1) for _ in batch.rows]
     )
@@ -76,7 +75,7 @@ def starts(batch: Batch, first: float, rng: Random, generator: torch.Generator) 
     last = (timesteps == TIMESTEPS - 1).view(-1, 1, 1, 1)
     a = alphas_cumprod()[timesteps].view(-1, 1, 1, 1)
     noisy = a.sqrt() * batch.latents + (1 - a).sqrt() * noise
-    return Start(torch.where(last, saying(noise, [row.reading for row in batch.rows]), noisy), timesteps)
+    return Start(torch.where(last, batch.noise, noisy), timesteps)
 
 
 def heard(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def train_one_step(folder: Path, checkpoint: Checkpoint, recipe: OneStepRecipe, 
     def loss_of(step: int) -> Tensor:
         rng, generator = step_chance(recipe.seed, step)
         states.forget()
-        batch = rows.batch(step, rng)
+        batch = rows.batch(step, rng, generator)
         start = starts(batch, recipe.first, rng, generator)
         return _loss(unet, student.weights(), batch, start, heard(batch, states, checkpoint.device))
 
