@@ -45,6 +45,9 @@ class Defaults(msgspec.Struct, frozen=True):
     """Panel control's scale where it is on; `control_start` and `control_stop` are its timesteps."""
     control_start: float = 1000.0
     control_stop: float = 600.0
+    control_cfg: float | None = None
+    """The guidance scale where panel control acts, if another is better. Only the conditioned rows have the
+    layout, so that guidance exaggerates it: colors leave their range."""
     base: str = ""
     """Base prompt of panels that name no surroundings; empty: the whole prompt, which fits them all."""
 
@@ -72,6 +75,8 @@ class Defaults(msgspec.Struct, frozen=True):
         own |= {name: getattr(self, name) for name in ("steps", "cfg", "sampler")}
         own |= {name: getattr(self, name) for name in ("control_start", "control_stop")}
         own["control"] = self.control if given.get("mode", self.mode) == "panel" else 0.0
+        if given.get("control", own["control"]) and self.control_cfg is not None:
+            own["cfg"] = self.control_cfg
         return Request(panels=tuple(self.grounded(panel) for panel in panels), **own | given)
 
 

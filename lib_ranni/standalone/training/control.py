@@ -36,12 +36,12 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     weight of cells in boxes.
     """
 
-    steps: int = 12_000
+    steps: int = 8_000
     batch: int = 16
     learning_rate: float = 2e-3
     warmup: int = 200
     ema: float = 0.995
-    high_noise: float = 0.5
+    high_noise: float = 0.8
     inside: float = 3.0
     rows: RowsRecipe = RowsRecipe()
     save_every: int = 250
