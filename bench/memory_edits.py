@@ -204,9 +204,8 @@ def _differences(engine: Engine, before: Any, after: Any, n: int) -> tuple[float
     pixels = kept.repeat_interleave(8, 0).repeat_interleave(8, 1).numpy()
     raw = [engine._decode(latent[None], "")[0] for latent in (old, new)]
     strip = _strip(kept)
-    parts = (
-        [engine._decode(latent[None][..., strip[0], strip[1]], "")[0] for latent in (old, new)] if strip else []
-    )
+    cut = [latent[None][..., strip[0], strip[1]] for latent in (old, new)] if strip else []
+    parts = [engine._decode(latents, "")[0] for latents in cut]
     return (
         latents,
         _most(before.images[n], after.images[n], pixels),

@@ -32,6 +32,7 @@ from lib_ranni.standalone.training.latents import LatentSet, encode_scenes
 from lib_ranni.standalone.training.layout_noise import Likeness
 from lib_ranni.standalone.training.layouts import (
     PLACES,
+    all_lone_scenes,
     lone_scenes,
     named_background,
     panel_scene,
@@ -77,7 +78,7 @@ def _small() -> Any:
     """Shards of 32 scenes, and few places for an object alone."""
     patch = pytest.MonkeyPatch()
     patch.setattr(latents, "SHARD", 32)
-    patch.setattr(layouts, "PLACES", PLACES[::15])
+    patch.setattr(layouts, "PLACES", PLACES[:2])
     yield
     patch.undo()
 
@@ -178,7 +179,7 @@ def test_coarse_latents_are_near_those_of_the_encoder(own: Checkpoint, encoded: 
 def test_noise_stands_for_the_picture_that_shines_through_it(own: Checkpoint, encoded: Path) -> None:
     likeness = Likeness(LatentSet(encoded), own.vae.config.scaling_factor)
     color = max(likeness._fill, key=lambda name: float(likeness._fill[name].norm()))  # one that was seen
-    scenes = lone_scenes("square", color, f"a {color} square")
+    scenes = all_lone_scenes("square", color)
     noise = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
     for scene in scenes[::9]:
         assert likeness.likeliest(noise + 0.5 * likeness._coarse(scene), scenes) == scene
@@ -196,7 +197,7 @@ def test_noise_for_a_picture_is_common_noise(own: Checkpoint, encoded: Path) -> 
     """It stands for the picture, and apart from that it is N(0, 1)."""
     likeness = Likeness(LatentSet(encoded), own.vae.config.scaling_factor)
     generator = torch.Generator().manual_seed(4)
-    scene = lone_scenes("ring", "blue", "a blue ring on a gray background")[3]
+    scene = lone_scenes("ring", "blue", "a blue ring on a gray background")[0]
     others = on_other_backgrounds(scene, "a blue ring")
     assert {other.background for other in others} == set(BACKGROUNDS) - {"gray"}
     noises = torch.stack([likeness.noise_for(scene, others, generator) for _ in range(60)])
@@ -209,16 +210,30 @@ def test_noise_for_a_picture_is_common_noise(own: Checkpoint, encoded: Path) -> 
 @given(st.sampled_from(SHAPES), st.sampled_from(sorted(COLORS)), st.integers(0, 10**6))
 def test_texts_are_true_of_their_scenes(shape: str, color: str, seed: int) -> None:
     rng = Random(seed)
-    scene = rng.choice(lone_scenes(shape, color, f"a {color} {shape}"))
+    scene = rng.choice(all_lone_scenes(shape, color))
     text = caption(scene, rng)
     found = lone_scenes(shape, color, text)
-    assert scene in found
+    assert scene.background in {other.background for other in found}
+    assert len({other.objects for other in found}) == 1
     for other in found:
         assert other.background != color
         assert named_background(text) in (None, other.background)
         if (words := place_words(scene.objects[0])) in text:
             assert place_words(other.objects[0]) == words
         assert drawn_bounds(other.objects[0])[0] >= 0
+
+
+@pytest.mark.usefixtures("_all_places")
+def test_an_object_alone_is_in_the_middle_unless_its_text_says_otherwise() -> None:
+    def place(text: str) -> tuple[float, float, float]:
+        (item,) = lone_scenes("ring", "blue", text)[0].objects
+        return item.x, item.y, item.size
+
+    assert place("a blue ring") == pytest.approx((0.5, 0.5, 0.4))
+    assert place("a large blue ring")[2] == pytest.approx(0.66)
+    x, y, _ = place("a blue ring in the top left corner on a white background")
+    assert max(x, y) < 0.36
+    assert place("a blue ring at the bottom")[1] > 0.64
 
 
 def test_backgrounds_that_are_possible() -> None:

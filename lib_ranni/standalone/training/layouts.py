@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import combinations
@@ -14,10 +15,7 @@ from lib_ranni.panel.types import Box, Element
 MARGIN = 0.015
 """Between an object and the border of the canvas."""
 LATTICE: tuple[tuple[float, int], ...] = ((0.4, 3), (0.66, 2))
-"""Sizes of an object alone, and at how many places along each axis it may be.
-
-Few places that are far apart: which of them noise stands for is then seldom in doubt.
-"""
+"""Sizes of an object alone, and at how many places along each axis it may be."""
 GAP = 0.02
 """Between the bounds of objects, which shrink until they have it."""
 
@@ -42,21 +40,27 @@ def _places() -> tuple[tuple[float, float, float], ...]:
         low, high = MARGIN + size / 2, 1 - MARGIN - size / 2
         along = [low + (high - low) * n / (count - 1) for n in range(count)]
         found += [(x, y, size) for y in along for x in along]
-    return tuple(found)
+    return tuple(sorted(found, key=lambda place: (math.dist(place[:2], (0.5, 0.5)), place[2])))
 
 
 PLACES = _places()
-"""(x, y, size) of an object alone."""
+"""(x, y, size) of an object alone, the most central ones first."""
+
+
+def all_lone_scenes(shape: str, color: str) -> list[Scene]:
+    """The scenes of one object at all places, on all backgrounds it may have."""
+    return [
+        Scene(background, (SceneObject(shape, color, *place),))
+        for place in PLACES
+        for background in possible_backgrounds("", {color})
+    ]
 
 
 def lone_scenes(shape: str, color: str, text: str) -> list[Scene]:
-    """All scenes on the lattice of one object of which a text is true."""
-    return [
-        Scene(background, (item,))
-        for item in (SceneObject(shape, color, *place) for place in PLACES)
-        if _true_of(text, item)
-        for background in possible_backgrounds(text, {color})
-    ]
+    """The scenes of one object of which a text is true: at the most central place, on all backgrounds."""
+    items = [SceneObject(shape, color, *place) for place in PLACES]
+    item = next(item for item in items if _true_of(text, item))
+    return [Scene(background, (item,)) for background in possible_backgrounds(text, {color})]
 
 
 def _true_of(text: str, item: SceneObject) -> bool:

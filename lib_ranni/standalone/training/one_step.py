@@ -40,7 +40,7 @@ class OneStepRecipe(Struct, frozen=True):
     rows: RowsRecipe = RowsRecipe()
     steps: int = 8_000
     rank: int = 28
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup: int = 100
     decay: float = 0.5
     first: float = 0.8
@@ -55,7 +55,7 @@ class OneStepRecipe(Struct, frozen=True):
 
 ONE_STEP: dict[str, OneStepRecipe] = {
     "cpu": OneStepRecipe(),
-    "gpu": OneStepRecipe(RowsRecipe(20, 20, 32, 56, first=64), steps=20_000),
+    "gpu": OneStepRecipe(RowsRecipe(16, 16, 24, 72, first=64), steps=20_000),
 }
 
 

@@ -3,8 +3,8 @@
 A batch has rows of four kinds. The first hear a scene of the run's by region, each object's text in a box
 that fits it, as attention mode asks. Two kinds are of packs: captions of several objects, laid out by the
 built-in planner; some hear that panel by region, the others the caption and nothing else. The last hear a
-caption of one object, and noise says which of many places on a lattice it has. Where no text names the
-background, noise says that as well.
+caption of one object, which is in the middle unless the caption says otherwise. Where no text names the
+background, noise does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE, UN
 from lib_ranni.standalone.training.control_rows import fitting_box
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.layout_noise import Likeness
-from lib_ranni.standalone.training.layouts import lone_scenes, panel_scene, possible_backgrounds
+from lib_ranni.standalone.training.layouts import (
+    all_lone_scenes,
+    lone_scenes,
+    panel_scene,
+    possible_backgrounds,
+)
 from lib_ranni.standalone.training.regions import SLOTS
 
 GRIDS = tuple(LATENT_SIDE >> level for level in range(len(UNET_CHANNELS)))
@@ -42,10 +47,10 @@ class RowsRecipe(msgspec.Struct, frozen=True):
     `first` packs are there from the start, and another after every `reuse` steps.
     """
 
-    scenes: int = 5
-    panels: int = 5
-    captions: int = 8
-    lone: int = 14
+    scenes: int = 4
+    panels: int = 4
+    captions: int = 6
+    lone: int = 18
     first: int = 24
     reuse: int = 8
     seed: int = 11
@@ -175,7 +180,7 @@ class Rows:
         """Latents of an object at all places and on all backgrounds, drawn when it is first asked for."""
         name = f"{color} {shape}"
         if name not in self._lone:
-            scenes = lone_scenes(shape, color, name)
+            scenes = all_lone_scenes(shape, color)
             latents = self._kept(f"lone/{name.replace(' ', '-')}", scenes)
             self._lone[name] = dict(zip(scenes, latents, strict=True))
         return self._lone[name]
