@@ -78,7 +78,7 @@ def _small() -> Any:
     """Shards of 32 scenes, and few places for an object alone."""
     patch = pytest.MonkeyPatch()
     patch.setattr(latents, "SHARD", 32)
-    patch.setattr(layouts, "PLACES", PLACES[:2])
+    patch.setattr(layouts, "PLACES", PLACES[:3])
     yield
     patch.undo()
 
@@ -231,6 +231,7 @@ def test_an_object_alone_is_in_the_middle_unless_its_text_says_otherwise() -> No
 
     assert place("a blue ring") == pytest.approx((0.5, 0.5, 0.4))
     assert place("a large blue ring")[2] == pytest.approx(0.66)
+    assert place("a small blue ring") == pytest.approx((0.5, 0.5, 0.22))
     x, y, _ = place("a blue ring in the top left corner on a white background")
     assert max(x, y) < 0.36
     assert place("a blue ring at the bottom")[1] > 0.64

@@ -14,11 +14,12 @@ from lib_ranni.panel.types import Box, Element
 
 MARGIN = 0.015
 """Between an object and the border of the canvas."""
-LATTICE: tuple[tuple[float, int], ...] = ((0.4, 3), (0.66, 2))
+LATTICE: tuple[tuple[float, int], ...] = ((0.4, 3), (0.66, 2), (0.22, 1))
 """Sizes of an object alone, and at how many places along each axis it may be."""
 GAP = 0.02
 """Between the bounds of objects, which shrink until they have it."""
 
+SIZED = re.compile(r"\b(small|large|big)\b")
 _PLACES = ("corner", "at the top", "at the bottom", "on the left", "on the right", "in the center")
 
 
@@ -38,13 +39,13 @@ def _places() -> tuple[tuple[float, float, float], ...]:
     found = []
     for size, count in LATTICE:
         low, high = MARGIN + size / 2, 1 - MARGIN - size / 2
-        along = [low + (high - low) * n / (count - 1) for n in range(count)]
+        along = [low + (high - low) * n / (count - 1) for n in range(count)] if count > 1 else [0.5]
         found += [(x, y, size) for y in along for x in along]
-    return tuple(sorted(found, key=lambda place: (math.dist(place[:2], (0.5, 0.5)), place[2])))
+    return tuple(sorted(found, key=lambda place: round(math.dist(place[:2], (0.5, 0.5)), 6)))
 
 
 PLACES = _places()
-"""(x, y, size) of an object alone, the most central ones first."""
+"""(x, y, size) of an object alone, the most central ones first, and of those the usual size."""
 
 
 def all_lone_scenes(shape: str, color: str) -> list[Scene]:
@@ -66,7 +67,7 @@ def lone_scenes(shape: str, color: str, text: str) -> list[Scene]:
 def _true_of(text: str, item: SceneObject) -> bool:
     if re.search(r"\b(large|big)\b", text) and item.size < LARGE:
         return False
-    if re.search(r"\bsmall\b", text) and item.size > max(SMALL, LATTICE[0][0]):
+    if re.search(r"\bsmall\b", text) and item.size > SMALL:
         return False
     placed = any(words in text for words in _PLACES)
     return not placed or place_words(item) in text

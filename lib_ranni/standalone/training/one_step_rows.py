@@ -31,6 +31,7 @@ from lib_ranni.standalone.training.control_rows import fitting_box
 from lib_ranni.standalone.training.latents import LatentSet
 from lib_ranni.standalone.training.layout_noise import Likeness
 from lib_ranni.standalone.training.layouts import (
+    SIZED,
     all_lone_scenes,
     lone_scenes,
     panel_scene,
@@ -170,8 +171,7 @@ class Rows:
     def _alone(self, rng: Random, generator: torch.Generator) -> tuple[Row, Tensor, Tensor]:
         shape, color = rng.choice(SHAPES), rng.choice(tuple(COLORS))
         drawn = self._drawn_alone(shape, color)
-        scene = rng.choice(list(drawn))
-        text = caption(scene, rng) if rng.random() < 0.7 else object_text(scene.objects[0], rng)
+        text = _text_of_one(list(drawn), rng)
         noise = torch.randn(4, LATENT_SIDE, LATENT_SIDE, generator=generator)
         scene = self._likeness.likeliest(noise, lone_scenes(shape, color, text))
         return Row(text), drawn[scene].float(), noise
@@ -203,6 +203,17 @@ class Rows:
         with torch.autocast(images.device.type, torch.bfloat16):
             mode: Tensor = vae.encode(images).latent_dist.mode()
         return mode.float().cpu() * vae.config.scaling_factor
+
+
+def _text_of_one(scenes: list[Scene], rng: Random) -> str:
+    """A text of one of the scenes; one in four names a size, which captions by chance seldom do."""
+    sized = rng.random() < 0.25
+    while True:
+        size = rng.choice(sorted({scene.objects[0].size for scene in scenes}))
+        scene = rng.choice([scene for scene in scenes if scene.objects[0].size == size])
+        text = caption(scene, rng) if rng.random() < 0.7 else object_text(scene.objects[0], rng)
+        if not sized or SIZED.search(text):
+            return text
 
 
 def _split(scenes: list[Scene], size: int) -> list[list[Scene]]:
