@@ -44,7 +44,7 @@ def main() -> int:
     checkpoint = load_checkpoint(args.model)
     if args.conditioner is not None:
         checkpoint = checkpoint.with_conditioner(args.conditioner)
-    own = ("control", "control_stop", "layout_noise", "attention_bias")
+    own = ("control", "control_stop", "cfg", "layout_noise", "attention_bias")
     given = {name: getattr(args, name) for name in own}
     given = {name: value for name, value in given.items() if value is not None}
     control = 0.0 if checkpoint.conditioner is None else checkpoint.defaults.control
@@ -185,6 +185,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--control", type=float)
     parser.add_argument("--control-stop", type=float)
+    parser.add_argument("--cfg", type=float)
     parser.add_argument("--layout-noise", type=float)
     parser.add_argument("--attention-bias", type=float)
     parser.add_argument("--model", type=Path)
