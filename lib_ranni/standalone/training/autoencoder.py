@@ -58,11 +58,18 @@ def training_pictures(rng: Random, step: int, batch: int) -> torch.Tensor:
     return drawn[:, :, y : y + half, x : x + half]
 
 
-def foreground(images: torch.Tensor) -> torch.Tensor:
+def _foreground(images: torch.Tensor) -> torch.Tensor:
     """(B, 1, H, W), 1 where a pixel is not of its picture's most common color."""
     flat = images.flatten(2)
     background = flat.median(dim=2).values[:, :, None, None]
     return ((images - background).abs().amax(1, keepdim=True) > 0.1).float()
+
+
+def picture_loss(rebuilt: torch.Tensor, images: torch.Tensor, share: float) -> torch.Tensor:
+    """L1 + L2 of pictures (B, 3, H, W); pixels of objects count `1 + share` times."""
+    weight = 1 + share * _foreground(images)
+    error = (rebuilt - images).abs()
+    return (weight * (error + error**2)).sum() / weight.expand_as(error).sum()
 
 
 def _encode(model: AutoencoderKL, images: torch.Tensor, frozen: bool) -> Any:
@@ -98,10 +105,8 @@ def train_autoencoder(
             posterior = _encode(model, images, frozen)
             rebuilt = model.decode(posterior.sample(generator)).sample
         rebuilt = rebuilt.float()
-        weight = 1 + recipe.foreground * foreground(images)
-        error = (rebuilt - images).abs()
         kl = posterior.kl().float().sum() / images[:, 0].numel()
-        return (weight * (error + error**2)).sum() / weight.expand_as(error).sum() + recipe.kl_weight * kl
+        return picture_loss(rebuilt, images, recipe.foreground) + recipe.kl_weight * kl
 
     train_steps(stage, start, loss_of, recipe.rate, progress, until=until)
     return model.eval().requires_grad_(False)

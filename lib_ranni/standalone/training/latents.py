@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,6 +24,14 @@ def _shards(folder: Path) -> list[Path]:
 
 
 @torch.no_grad()
+def encoded(vae: Any, images: torch.Tensor) -> torch.Tensor:
+    """Pictures (B, 3, H, W) in -1..1 to latents (B, 4, H/8, W/8), float32, as the autoencoder has them."""
+    with torch.autocast(images.device.type, torch.bfloat16):
+        mode: torch.Tensor = vae.encode(images).latent_dist.mode()
+    return mode.float()
+
+
+@torch.no_grad()
 def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> None:
     """Draw and encode scenes `index * SHARD ...`; the file appears only when it is complete."""
     rng = Random(seed * 1_000_003 + index)
@@ -33,10 +42,8 @@ def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> Non
         chunk = [random_scene(rng) for _ in range(32)]
         arrays = np.stack([np.asarray(render(s, IMAGE_PX, rng=rng)) for s in chunk])
         images = torch.from_numpy(arrays).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast(device.type, torch.bfloat16):
-            mode = model.encode(images).latent_dist.mode()
         scenes += chunk
-        latents.append(mode.float().cpu().numpy().astype(np.float16))
+        latents.append(encoded(model, images).cpu().numpy().astype(np.float16))
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(

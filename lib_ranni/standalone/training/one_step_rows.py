@@ -26,9 +26,9 @@ from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.planner.protocol import PlanRequest, finish
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
-from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE, UNET_CHANNELS
-from lib_ranni.standalone.training.control_rows import fitting_box
-from lib_ranni.standalone.training.latents import LatentSet
+from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE
+from lib_ranni.standalone.training.control_rows import GRIDS, fitting_box
+from lib_ranni.standalone.training.latents import LatentSet, encoded
 from lib_ranni.standalone.training.layout_noise import Likeness
 from lib_ranni.standalone.training.layouts import (
     SIZED,
@@ -38,8 +38,6 @@ from lib_ranni.standalone.training.layouts import (
     possible_backgrounds,
 )
 from lib_ranni.standalone.training.regions import SLOTS
-
-GRIDS = tuple(LATENT_SIDE >> level for level in range(len(UNET_CHANNELS)))
 
 
 class RowsRecipe(msgspec.Struct, frozen=True):
@@ -195,14 +193,11 @@ class Rows:
         latents: Tensor = state["latents"]
         return latents
 
-    @torch.no_grad()
     def _encoded(self, scenes: list[Scene]) -> Tensor:
         vae: Any = self._checkpoint.vae
         arrays = np.stack([np.asarray(render(scene, IMAGE_PX)) for scene in scenes])
         images = torch.from_numpy(arrays).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with torch.autocast(images.device.type, torch.bfloat16):
-            mode: Tensor = vae.encode(images).latent_dist.mode()
-        return mode.float().cpu() * vae.config.scaling_factor
+        return encoded(vae, images).cpu() * float(vae.config.scaling_factor)
 
 
 def _text_of_one(scenes: list[Scene], rng: Random) -> str:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.small_decoder import make_decoder
-from lib_ranni.standalone.training.autoencoder import foreground, pictures, training_pictures
+from lib_ranni.standalone.training.autoencoder import picture_loss, pictures, training_pictures
 from lib_ranni.standalone.training.checkpointing import Ema
+from lib_ranni.standalone.training.latents import encoded
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
 
@@ -51,19 +52,11 @@ SMALL_DECODER: dict[str, SmallDecoderRecipe] = {
 }
 
 
-@torch.no_grad()
-def _latents(vae: Any, images: Tensor) -> Tensor:
-    """(B, 3, H, W) in -1..1 to latents (B, 4, H/8, W/8) of about unit variance."""
-    with torch.autocast(images.device.type, torch.bfloat16):
-        mode: Tensor = vae.encode(images).latent_dist.mode()
-    return mode.float() * float(vae.config.scaling_factor)
-
-
 def train_small_decoder(
     folder: Path, checkpoint: Checkpoint, recipe: SmallDecoderRecipe, progress: Progress
 ) -> None:
     """Train or resume the decoder of the run in `folder`; its state is saved as `small_decoder.pt`."""
-    device = checkpoint.device
+    device, scale = checkpoint.device, float(checkpoint.vae.config.scaling_factor)
     torch.manual_seed(recipe.seed)
     model = make_decoder(CHANNELS, BLOCKS).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
@@ -74,15 +67,12 @@ def train_small_decoder(
     def loss_of(step: int) -> Tensor:
         rng, generator = step_chance(recipe.seed, step)
         images = training_pictures(rng, step, recipe.batch).to(device)
-        latents = _latents(checkpoint.vae, images)
+        latents = encoded(checkpoint.vae, images) * scale
         blur = recipe.blur * torch.rand(len(latents), 1, 1, 1, generator=generator)
         latents = latents + (blur * torch.randn(latents.shape, generator=generator)).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             rebuilt = model(latents)
-        weight = 1 + recipe.foreground * foreground(images)
-        error = (rebuilt.float() - images).abs()
-        loss: Tensor = (weight * (error + error**2)).sum() / weight.expand_as(error).sum()
-        return loss
+        return picture_loss(rebuilt.float(), images, recipe.foreground)
 
     train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
 
@@ -93,6 +83,7 @@ def rebuilding_error(decoder: Any, checkpoint: Checkpoint, count: int = 64, seed
     images = pictures(Random(seed), count).to(checkpoint.device)
     total = 0.0
     for chunk in images.split(8):
-        rebuilt = decoder(_latents(checkpoint.vae, chunk)).float()
+        latents = encoded(checkpoint.vae, chunk) * float(checkpoint.vae.config.scaling_factor)
+        rebuilt = decoder(latents).float()
         total += F.l1_loss(rebuilt.clamp(-1, 1), chunk).item() * len(chunk) / 2
     return total / count
