@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import diffusers
@@ -121,20 +122,25 @@ def test_sa_solver(steps: int, spaced: str, strength: float, kind: Prediction) -
     compare(ours(plan, kind, strength), theirs(scheduler, kind, strength))
 
 
-@pytest.mark.parametrize("orders", [(1, 1), (1, 2), (2, 1), (3, 3), (3, 4), (4, 3)])
-def test_sa_solver_of_other_orders(orders: tuple[int, int]) -> None:
+@pytest.mark.parametrize("spaced", ["trailing", "linspace"])
+@pytest.mark.parametrize("steps", [8, 12, 20, 30])
+@pytest.mark.parametrize("orders", list(product((1, 2, 3, 4), (1, 2, 3, 4))))
+def test_sa_solver_of_other_orders(orders: tuple[int, int], steps: int, spaced: str) -> None:
+    """diffusers solves for its weights in the precision of its sigmas: in float32 few digits of those of
+    higher orders are left (beside our own, 2e-5 of order 3 and 8e-4 of order 4). In float64 they are ours.
+    """
     predictor, corrector = orders
-    scheduler = scheduler_of(
-        "SASolverScheduler",
-        "epsilon",
-        timestep_spacing="trailing",
-        predictor_order=predictor,
-        corrector_order=corrector,
+    settings = {"timestep_spacing": spaced, "predictor_order": predictor, "corrector_order": corrector}
+    scheduler = scheduler_of("SASolverScheduler", "epsilon", **settings)
+    scheduler.set_timesteps(steps)
+    scheduler.sigmas = scheduler.sigmas.double()
+    plan = make_plan(
+        with_timesteps(PRESETS["sa"], scheduler.timesteps.tolist()), THEIRS, solver=SaSolver(*orders)
     )
-    scheduler.set_timesteps(12)
-    plan = make_plan(PRESETS["sa"], THEIRS, 12, solver=SaSolver(predictor, corrector))
-    # diffusers finds its weights in float32: the higher the order, the fewer digits are left of them.
-    compare(ours(plan, "epsilon"), theirs(scheduler, "epsilon"), EXACT if max(orders) < 3 else 1e-4)
+    mine, other = ours(plan, "epsilon"), theirs(scheduler, "epsilon")
+    # Weights of order 4 are large and cancel out, and what is left of the pictures' float32 with them.
+    most = EXACT if max(orders) < 4 else EXACT * float(other[0].abs().max())
+    compare(mine, other, most)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
