@@ -19,7 +19,7 @@ from lib_ranni.sampling.presets import Family, Preset
 from lib_ranni.sampling.prior_files import load_prior, short_hash
 from lib_ranni.sampling.priors import Prior, default_prior
 from lib_ranni.sampling.schedules import Schedule
-from lib_ranni.webui import few_step_options
+from lib_ranni.webui import few_step_options, networks
 from lib_ranni.webui.few_step_denoiser import has_own_noise, model_schedule
 from lib_ranni.webui.few_step_options import AS_PRESET
 
@@ -70,7 +70,7 @@ def chosen(p: Any, channels: int, preset: Preset | None = None) -> ChosenPrior |
     options, said = few_step_options.chosen(), p.extra_generation_params
     name = options.prior
     if name == AS_PRESET:
-        name = DEFAULT if preset is not None and preset.prior == "on" else NONE
+        name = NONE if preset is None else _of_preset(preset)
     weight = min(1.0, max(0.0, options.prior_weight))
     found: tuple[Prior, str] | None = None
     if name != NONE:
@@ -86,6 +86,14 @@ def chosen(p: Any, channels: int, preset: Preset | None = None) -> ChosenPrior |
     if found[1]:
         said[HASH] = found[1]
     return ChosenPrior(found[0], weight)
+
+
+def _of_preset(preset: Preset) -> str:
+    """What a LoRA in use was trained with for the preset, if its file tells, else what the preset has."""
+    for about in networks.worn():
+        if preset.id in about.presets and about.prior is not None:
+            return about.prior or NONE
+    return DEFAULT if preset.prior == "on" else NONE
 
 
 def begin_pass(p: Any, x: Tensor, noise: Tensor) -> None:

@@ -107,7 +107,18 @@ def advertised() -> dict[str, Advertised]:
     """What the files of all that the host has say of themselves, by name."""
     host = _host()
     found = {} if host is None else host.available_networks
-    return {name: read_advertised(getattr(found[name], "metadata", None) or {}) for name in sorted(found)}
+    return {name: _advertised(found[name]) for name in sorted(found)}
+
+
+def worn() -> list[Advertised]:
+    """What the files of the LoRAs in use say of themselves."""
+    host = _host()
+    loaded = [] if host is None else host.loaded_networks
+    return [_advertised(getattr(network, "network_on_disk", None)) for network in loaded]
+
+
+def _advertised(on_disk: Any) -> Advertised:
+    return read_advertised(getattr(on_disk, "metadata", None) or {})
 
 
 class ElementNetworks:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -384,6 +385,27 @@ def test_a_checkpoints_own_prior_is_its_default(host: Host) -> None:
     own = Prior(torch.ones(4), torch.ones(4), 500)
     save_prior(own, latent_prior.folder() / "some model.safetensors")
     assert not torch.equal(drawn(host, PRESETS["lcm"], processing()), usual)
+
+
+def test_a_lora_in_use_tells_its_own_prior(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = PRESETS["yoso1"]
+    lora = ModuleType("networks")
+    lora.load_networks, lora.loaded_networks = None, []  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "networks", lora)
+
+    def prior_with(*said: dict[str, Any]) -> str:
+        files = [{"ranni": json.dumps(about)} for about in said]
+        loaded = [SimpleNamespace(network_on_disk=SimpleNamespace(metadata=file)) for file in files]
+        lora.loaded_networks = loaded  # type: ignore[attr-defined]
+        p = processing()
+        drawn(host, preset, p)
+        return p.extra_generation_params["Latent prior"]
+
+    assert prior_with() == prior_with({"presets": ["yoso1"]}) == "default"
+    assert prior_with({"presets": ["tcd"], "prior": "none"}) == "default"
+    assert prior_with({}, {"presets": ["yoso1", "yoso2"], "prior": "none"}) == "none"
+    host.shared.opts.ranni_prior = "default"  # who chooses one has it
+    assert prior_with({"presets": ["yoso1"], "prior": "none"}) == "default"
 
 
 def test_options_change_the_plan_and_are_written_down(host: Host) -> None:
