@@ -105,6 +105,30 @@ def test_scenery_and_style_go_to_the_base() -> None:
     assert story.unread == []
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "an image of",
+        "a picture of,",
+        "a photo with",
+        "a drawing:",
+        "an image showing",
+        "a sketch that depicts",
+    ],
+)
+def test_what_tells_of_the_picture_is_no_thing(start: str) -> None:
+    """The order that follows was read as the picture's own, which became a thing in it."""
+    assert _things(f"{start} from left to right: a white circle and a red star") == [
+        (1, "white circle"),
+        (1, "red star"),
+    ]
+
+
+def test_a_picture_in_the_picture_is_a_thing() -> None:
+    assert _things("a picture on a wall") == [(1, "picture")]
+    assert _things("a cat and a painting with a golden frame")[1][1].startswith("painting")
+
+
 def test_what_is_not_understood_is_reported() -> None:
     assert read_english("a dog, and suddenly whereupon the of").unread
     assert read_english("three cats added up to nothing").unread
