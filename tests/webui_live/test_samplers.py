@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from lib_ranni.evaluation.scoring import detect
 from lib_ranni.panel.types import Panel
 from lib_ranni.sampling.presets import PRESETS, Preset
 from lib_ranni.sampling.prior_files import load_prior
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("recorder")
 
 FOLDER = os.environ.get("RANNI_WEBUI_DIR", "")
 PROMPT = "a red circle to the left of a blue square"
+LORAS = Path(__file__).parents[2] / "models" / "loras"
 SMALL = {"prompt": PROMPT, "width": 64, "height": 64, "seed": 11, "cfg_scale": 1.5}
 LABELS = {preset.label: preset for preset in PRESETS.values()}
 ENTRIES = pytest.mark.parametrize("label", LABELS)
@@ -233,7 +236,7 @@ def test_it_goes_on_with_the_refiner(host: Host) -> None:
     try:
         plain = host.draw(**fields)
         refined = host.draw(refiner_checkpoint=other, refiner_switch_at=0.5, **fields)
-        assert "Refiner: other [" in refined.infotexts[0]
+        assert "Refiner: other" in refined.infotexts[0]  # and its hash, once the host knows it
         assert [a == b for a, b in zip(plain.files, refined.files, strict=True)] == [False] * len(plain.files)
         assert host.draw(refiner_checkpoint=other, refiner_switch_at=0.5, **fields).files == refined.files
         assert host.draw(**fields).files == plain.files
@@ -388,6 +391,30 @@ def test_an_entry_sets_steps_scale_and_lora_where_it_may(host: Host, lora: str) 
     assert "Steps: 2, Sampler: Euler, Schedule type: Karras, CFG scale: 7" in second
     assert f'Hires prompt: "{PROMPT} <lora:{lora}:1>"' in second
     assert "Hires steps: 4" in second
+
+
+@pytest.mark.skipif(not FOLDER, reason="a LoRA must be put into the WebUI: set RANNI_WEBUI_DIR to its folder")
+def test_the_one_step_lora_draws_by_what_its_header_says(host: Host) -> None:
+    """One step of the shipped file, without the entry's own prior."""
+    place = Path(FOLDER) / "models" / "Lora" / "ranni-live-one-step.safetensors"
+    shutil.copy(LORAS / "shapes-one-step.safetensors", place)
+    host.post("/sdapi/v1/refresh-loras", {})
+    try:
+        fields = {
+            **SMALL,
+            "width": 128,
+            "height": 128,
+            "cfg_scale": 1,
+            "steps": 1,
+            "sampler_name": "YOSO 1-step",
+        }
+        drawn = host.draw(**{**fields, "prompt": f"a red circle <lora:{place.stem}:1>"})
+        assert "Latent prior: none" in drawn.infotexts[0]
+        assert "Latent prior: default" in host.draw(**fields).infotexts[0]
+        assert [seen.name for seen in detect(drawn.pictures[0])] == ["red circle"]
+    finally:
+        place.unlink()
+        host.post("/sdapi/v1/refresh-loras", {})
 
 
 @pytest.mark.skipif(not FOLDER, reason="priors are read from the WebUI: set RANNI_WEBUI_DIR to its folder")
