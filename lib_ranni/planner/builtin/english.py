@@ -287,18 +287,12 @@ class EnglishReader(Sentence):
         return True
 
     def _picture(self, phrase: NounPhrase) -> bool:
-        """A picture word at the beginning is a style where it tells what is seen: "photo of", "drawing:"."""
-        last = phrase.words[-1]
-        if not self._lexicon.has("pictures", self.phrases.lower[last]) or self.story.things:
+        """A picture word at the beginning is a style where it tells what is seen."""
+        after = self.phrases.after_picture(phrase)
+        if after is None or self.story.things:
             return False
-        after = last + 2 if self.phrases.word(last + 1) in {"that", "which"} else last + 1
-        shows = self.phrases.lower[after] if after < len(self.tokens) else ""
-        # "with" may tell of a thing's frame; of these words it rarely does.
-        bare = shows == "with" and self.phrases.lower[last] in {"image", "photo", "photograph", "picture"}
-        if not (bare or shows == ":" or self._lexicon.has("showing", shows)):
-            return False
-        self.story.scene.append(self.phrases.slice(phrase.words[0], last))
-        self._index = after + 1
+        self.story.scene.append(self.phrases.slice(phrase.words[0], phrase.words[-1]))
+        self._index = after
         return True
 
     def _wearable(self, phrase: NounPhrase) -> bool:

@@ -58,6 +58,16 @@ class PhraseReader:
             return self.lower[index]
         return ""
 
+    def after_picture(self, phrase: NounPhrase) -> int | None:
+        """Where what a picture word tells of begins: behind "photo of", "drawing:", "sketch that shows"."""
+        last = phrase.words[-1]
+        at = last + 2 if self.word(last + 1) in {"that", "which"} else last + 1
+        shows = self.lower[at] if at < len(self.tokens) else ""
+        # "with" may tell of a thing's frame; of these words it rarely does.
+        bare = shows == "with" and self.lower[last] in {"image", "photo", "photograph", "picture"}
+        told = bare or shows == ":" or english().has("showing", shows)
+        return at + 1 if told and english().has("pictures", self.lower[last]) else None
+
     def phrase(self, start: int, plural_subject: bool = False, depth: int = 0) -> NounPhrase | None:
         """The noun phrase that begins at `start`, or None. `plural_subject`: it ends an "A and B" list.
 
