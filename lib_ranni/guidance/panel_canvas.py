@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lib_ranni.guidance.texts import Grid
+from lib_ranni.panel.color_words import says_color
 from lib_ranni.panel.types import Box, Element, Mask
 
 MARK = 1 / 40
@@ -48,6 +49,11 @@ def palette(element: Element) -> Tensor | None:
         return None
     rgb = [[int(color[n : n + 2], 16) for n in (1, 3, 5)] for color in element.colors]
     return torch.tensor(rgb) / 127.5 - 1
+
+
+def unsaid_palette(element: Element) -> Tensor | None:
+    """(K, 3) the element's colors; None where its text says a color, which the text alone tells better."""
+    return None if says_color(element.description) else palette(element)
 
 
 def keypoint_marks(element: Element, size: Grid) -> Tensor | None:

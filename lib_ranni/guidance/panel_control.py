@@ -6,8 +6,14 @@ For elements n with drawn box M_n (H, W) and label vector e_n, the full canvas w
 
 where F is a stack of convolutions, g two linear layers and D a resize. The tensors are those of the
 released `ranni_sdv21_v1`. The paper's colors and keypoints, which the release lacks, are two further
-terms of the same kind: c(palette_n) * D(M_n) and Q(points_n). Their last layers start at zero, and a file
-without them loads as one that ignores both.
+terms, whose last layers start at zero; a file without them loads as one that ignores both. Keypoints are
+of the same kind, Q(points_n). Palettes are a residual of their own,
+
+    C_t = c_t(palette_n) of the frontmost element n at a place, with the edges of D(M_n)
+
+that has a value of its own for some timesteps and is blended between them. In a mean over elements a color
+would be told the more faintly the more elements there are; and what is where is settled at high noise levels,
+while a hue can still turn at low ones, where the picture so far says most of it.
 """
 
 from __future__ import annotations
@@ -32,6 +38,9 @@ CELL_PX = 8
 BOX, TEXT, COLOR, POINT = "ins_box_mapping", "ins_text_mapping", "ins_color_mapping", "ins_point_mapping"
 LATTICE = 4
 """Colors along each side of the cube that a palette is told by."""
+KNOTS = 5
+"""Timesteps from 0 to 1000 at which palettes have values of their own."""
+_LAST_TIMESTEP = 1000
 _CONVOLUTIONS = 8
 _HALVING = (2, 4, 6)
 """Which of the convolutions halve the grid."""
@@ -90,7 +99,19 @@ def _vector_stack(inputs: int, out: int) -> nn.Sequential:
 def _color_stack(out: int) -> nn.Sequential:
     table = nn.Linear(LATTICE**3, out)
     nn.init.normal_(table.weight)  # few of its inputs are not zero
-    return nn.Sequential(table, nn.SiLU(), _zeroed(nn.Linear(out, out)))
+    return nn.Sequential(table, nn.SiLU(), _zeroed(nn.Linear(out, KNOTS * out)))
+
+
+def blended(knots: Tensor, timestep: float) -> Tensor:
+    """C_t: (KNOTS, ...) to (...), between the values at the two nearest knots."""
+    place = min(max(timestep / _LAST_TIMESTEP, 0.0), 1.0) * (KNOTS - 1)
+    below = min(int(place), KNOTS - 2)
+    return torch.lerp(knots[below], knots[below + 1], place - below)
+
+
+def _resized(masks: Tensor, grid: Sequence[int]) -> Tensor:
+    """D: (N, 1, H, W) to (N, 1, h, w)."""
+    return F.interpolate(masks, tuple(grid), mode="bilinear", align_corners=True)
 
 
 def on_lattice(colors: Tensor) -> Tensor:
@@ -122,24 +143,14 @@ class PanelConditioner(nn.Module):
         self.ins_color_mapping = _color_stack(w.out) if w.colors else None
         self.ins_point_mapping = _hint_stack(1, w.hint, w.out) if w.keypoints else None
 
-    def forward(
-        self,
-        masks: Tensor,
-        vectors: Tensor,
-        palettes: Tensor | None = None,
-        marks: Tensor | None = None,
-    ) -> Tensor:
-        """(N, 1, H, W) masks and (N, text) vectors to (N, out, H/8, W/8).
+    def forward(self, masks: Tensor, vectors: Tensor, marks: Tensor | None = None) -> Tensor:
+        """(N, 1, H, W) masks and (N, text) vectors to each element's share of P, (N, out, H/8, W/8).
 
-        `palettes` (N, K, 3) are colors, rows of NaN where there is none; `marks` (N, 1, H, W) are keypoints,
-        all zero where an element has none.
+        `marks` (N, 1, H, W) are keypoints, all zero where an element has none.
         """
         features: Tensor = self.ins_box_mapping(masks.expand(-1, 3, -1, -1))
         values = self.ins_text_mapping(vectors)
-        if palettes is not None and self.ins_color_mapping is not None:
-            values = values + self._of_palettes(palettes)
-        cells = F.interpolate(masks, features.shape[-2:], mode="bilinear", align_corners=True)
-        features = features + values[:, :, None, None] * cells
+        features = features + values[:, :, None, None] * _resized(masks, features.shape[-2:])
         if marks is not None and self.ins_point_mapping is not None:
             has = marks.flatten(1).amax(1) > 0
             if bool(has.any()):
@@ -147,27 +158,53 @@ class PanelConditioner(nn.Module):
                 features = features.index_add(0, has.nonzero()[:, 0], pointed)
         return features
 
-    def _of_palettes(self, palettes: Tensor) -> Tensor:
-        """(N, K, 3) to (N, out): the mean over each element's colors, zero for one without."""
-        assert self.ins_color_mapping is not None
+    def painted_colors(self, masks: Tensor, palettes: Tensor) -> Tensor:
+        """C at the knots (KNOTS, out, H/8, W/8) of (N, 1, H, W) masks, back to front, and (N, K, 3) palettes.
+
+        Palettes are colors, rows of NaN where there is none. An element without hides those behind it, too.
+        """
+        if self.ins_color_mapping is None:
+            raise ValueError("this panel conditioner has no part for colors")
         there = ~palettes.isnan().any(-1, keepdim=True)
         each: Tensor = self.ins_color_mapping(on_lattice(palettes.nan_to_num())) * there
-        return each.sum(1) / there.sum(1).clamp(min=1)
+        values = each.sum(1) / there.sum(1).clamp(min=1)  # the mean over an element's colors
+        cells = _resized(masks, (masks.shape[-2] // CELL_PX, masks.shape[-1] // CELL_PX))
+        painted = values.new_zeros(values.shape[1], *cells.shape[-2:])
+        for value, shown in zip(values, cells, strict=True):
+            painted = painted.lerp(value[:, None, None].expand_as(painted), shown.to(painted))
+        return painted.view(KNOTS, -1, *painted.shape[1:])
+
+    @torch.no_grad()
+    def colored(self, elements: Sequence[Painted]) -> Tensor | None:
+        """C at the knots, (KNOTS, out, H/8, W/8) float32, of elements from back to front.
+
+        None where no palette can act.
+        """
+        palettes = [element.palette for element in elements]
+        longest = max((len(colors) for colors in palettes if colors is not None), default=0)
+        if self.ins_color_mapping is None or not longest:
+            return None
+        like = next(self.parameters())
+        padded = like.new_full((len(elements), longest, 3), math.nan)
+        for row, colors in zip(padded, palettes, strict=True):
+            if colors is not None:
+                row[: len(colors)] = colors.to(like)
+        masks = torch.stack([element.mask for element in elements])[:, None].to(like)
+        return self.painted_colors(masks, padded)
 
     @torch.no_grad()
     def merged(self, elements: Sequence[Painted]) -> Tensor:
-        """(out, H/8, W/8) float32: the mean over all elements, the full canvas' among them.
+        """P (out, H/8, W/8) float32: the mean over all elements, the full canvas' among them.
 
         They are run one after another: at full resolution a channel of each takes much memory.
         """
         like = next(self.parameters())
         total: Tensor | None = None
         for element in elements:
-            palette, points = element.palette, element.points
+            points = element.points
             part = self(
                 element.mask[None, None].to(like),
                 element.vector[None].to(like),
-                None if palette is None else palette[None].to(like),
                 None if points is None else points[None, None].to(like),
             )[0]
             total = part if total is None else total + part

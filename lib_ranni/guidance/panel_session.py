@@ -2,14 +2,16 @@
 
     h = conv_in(x) + scale * P      for conditioned rows, at timesteps in (stop, start]
 
-where P is the panel conditioner's residual, made for the latent's own size. The local mask, which has no
+where P is the panel conditioner's residual, made for the latent's own size. That of palettes, C, acts to
+the end: the gate leaves details to the prompt once things are in place, but a color let go of is lost.
+The local mask, which has no
 gate and no scale, lets each label's words act inside its boxes only. Rows of the negative side get neither;
 the end token is closed for both sides (ranni.md 4.2 to 4.6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,17 +32,21 @@ from lib_ranni.guidance.hooks import (
     timestep_of,
 )
 from lib_ranni.guidance.local_mask import open_columns
-from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
-from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
+from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, unsaid_palette
+from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner, blended
 from lib_ranni.guidance.texts import Grid, PanelTexts, Text
 from lib_ranni.guidance.weights import region_coverage
+
+Make = Callable[[Sequence[Painted]], Tensor | None]
+"""Elements to a part of the residual, None where there is nothing of it."""
 
 HEARD_FROM = 0.25
 """Share of a cell that a box must cover for its words to be heard there."""
 
 
 class Control(Struct, frozen=True):
-    """How strongly and when the panel acts: at timesteps t with stop < t <= start, of 1000.
+    """How strongly and when the panel acts: at timesteps t with stop < t <= start, of 1000; palettes act
+    from `start` to the end.
 
     `local_mask` binds labels to their boxes; `close_end` keeps the end token's column shut, as the release
     was trained. A scale of 0 is panel control switched off.
@@ -55,6 +61,10 @@ class Control(Struct, frozen=True):
     def acts_at(self, timestep: float) -> bool:
         """Whether the residual is added at this timestep, which may be fractional."""
         return self.scale != 0 and self.stop < timestep <= self.start
+
+    def colors_at(self, timestep: float) -> bool:
+        """Whether palettes act at this timestep."""
+        return self.scale != 0 and timestep <= self.start
 
 
 class PanelLabels(Struct, frozen=True, eq=False):
@@ -71,13 +81,13 @@ class PanelLabels(Struct, frozen=True, eq=False):
     ends: dict[Text, tuple[int, ...]] = {}
 
     def painted(self, active: Sequence[int], size: Grid) -> list[Painted]:
-        """The active elements and the full canvas, drawn on (H, W) pixels."""
+        """The full canvas and the active elements, drawn on (H, W) pixels from back to front."""
         elements = [(self.panel.elements[i], self.labels[i]) for i in active]
         drawn = [
-            Painted(element_mask(one, size), label, palette(one), keypoint_marks(one, size))
+            Painted(element_mask(one, size), label, unsaid_palette(one), keypoint_marks(one, size))
             for one, label in elements
         ]
-        return [*drawn, Painted(torch.ones(size), self.canvas)]
+        return [Painted(torch.ones(size), self.canvas), *drawn]
 
 
 def first_block(unet: nn.Module) -> nn.Module:
@@ -118,7 +128,7 @@ class PanelControlSession(UNetHooks):
         self._control = control
         self._masks = masks and (control.local_mask or control.close_end) and control.scale != 0
         self._timestep = 0.0
-        self._residuals: dict[tuple[Any, ...], Tensor] = {}
+        self._residuals: dict[tuple[Any, ...], Tensor | None] = {}
         self._open: dict[tuple[Any, ...], Tensor] = {}
 
     def exchange(self, pictures: Sequence[PanelLabels]) -> None:
@@ -154,36 +164,44 @@ class PanelControlSession(UNetHooks):
 
     def _add(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         rows = self._rows
-        if rows is None or not self._control.acts_at(self._timestep):
+        if rows is None or not self._control.colors_at(self._timestep):
             return output
         return self._guarded(lambda: self._with_residual(output, rows), lambda: output)
 
     def _with_residual(self, output: Tensor, rows: Sequence[Row | None]) -> Tensor:
         self._require_announced(len(output), rows)
-        acting = [n for n, row in enumerate(rows) if row is not None and not row.negative]
-        if not acting:
+        acting = [(n, row.image) for n, row in enumerate(rows) if row is not None and not row.negative]
+        added = [(n, self._residual(image, output)) for n, image in acting]
+        if all(residual is None for _, residual in added):
             return output
-        images = [row.image for row in rows if row is not None and not row.negative]
-        residual = torch.stack([self._residual(image, output) for image in images])
         changed = output.clone()  # the rows of the negative side stay what they are, bit for bit
-        changed[acting] += self._control.scale * residual
+        for n, residual in added:
+            if residual is not None:
+                changed[n] += self._control.scale * residual
         return changed
 
-    def _residual(self, image: int, output: Tensor) -> Tensor:
-        """(C, h, w) of one picture, made once for each size and set of active elements."""
+    def _residual(self, image: int, output: Tensor) -> Tensor | None:
+        """(C, h, w) of one picture at this timestep."""
+        placing = self._control.acts_at(self._timestep)
+        layout = self._made("layout", image, output, self._conditioner.merged) if placing else None
+        knots = self._made("colors", image, output, self._conditioner.colored)
+        colors = None if knots is None else blended(knots, self._timestep)
+        return layout if colors is None else colors if layout is None else layout + colors
+
+    def _made(self, part: str, image: int, output: Tensor, make: Make) -> Tensor | None:
+        """A part (..., C, h, w) of one picture's, made once for each size and set of active elements."""
         grid: Grid = (output.shape[-2], output.shape[-1])
-        key = (image, self._active[image], grid, output.device, output.dtype)
+        key = (part, image, self._active[image], grid, output.device, output.dtype)
         if key not in self._residuals:
             size = (grid[0] * CELL_PX, grid[1] * CELL_PX)
-            painted = self._pictures[image].painted(self._active[image], size)
             with torch.autocast(output.device.type, enabled=False):
-                residual = self._conditioner.merged(painted)
-            if residual.shape != output.shape[1:]:
+                made = make(self._pictures[image].painted(self._active[image], size))
+            if made is not None and made.shape[-3:] != output.shape[1:]:
                 raise GuidanceError(
-                    f"the panel conditioner is for {residual.shape[0]} channels, this model has "
+                    f"the panel conditioner is for {made.shape[-3]} channels, this model has "
                     f"{output.shape[1]} behind its first convolution; use the checkpoint it was trained with"
                 )
-            self._residuals[key] = residual.to(output)
+            self._residuals[key] = None if made is None else made.to(output)
         return self._residuals[key]
 
     # The local mask

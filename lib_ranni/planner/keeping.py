@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lib_ranni.panel.color_words import COLORS
 from lib_ranni.panel.types import MAX_ELEMENTS, Element, Panel, with_fields
-from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.editing_references import head_of
 from lib_ranni.planner.builtin.english_words import tokenize
 

@@ -13,10 +13,12 @@ from torch import Tensor
 from lib_ranni.errors import ModelError
 from lib_ranni.guidance.panel_canvas import box_mask, element_mask, keypoint_marks, palette
 from lib_ranni.guidance.panel_control import (
+    KNOTS,
     PREFIX,
     Painted,
     PanelConditioner,
     Widths,
+    blended,
     make_conditioner,
     on_lattice,
 )
@@ -114,38 +116,85 @@ def test_a_batch_is_its_elements_one_by_one() -> None:
     vectors = torch.randn(2, 6)
     palettes = torch.stack([palette(elements[0]), torch.full((1, 3), float("nan"))])  # type: ignore[list-item]
     marks = torch.stack([torch.zeros(size), keypoint_marks(elements[1], size)])[:, None]  # type: ignore[list-item]
-    together = model(masks, vectors, palettes, marks).mean(0)
     single = [
         Painted(element_mask(e, size), v, palette(e), keypoint_marks(e, size))
         for e, v in zip(elements, vectors, strict=True)
     ]
-    torch.testing.assert_close(model.merged(single), together, atol=1e-5, rtol=1e-4)
+    layout = model(masks, vectors, marks).mean(0)
+    torch.testing.assert_close(model.merged(single), layout, atol=1e-5, rtol=1e-4)
+    colors = model.colored(single)
+    assert colors is not None
+    torch.testing.assert_close(colors, model.painted_colors(masks, palettes))
 
 
-def test_colors_and_keypoints_act_and_their_absence_does_not() -> None:
+def test_keypoints_act_and_their_absence_does_not() -> None:
     model, size, vector = trained(FULL), (64, 64), torch.randn(6)
     mask = box_mask(Box(0.25, 0.25, 0.75, 0.75), size)
     marks = keypoint_marks(element(Box(0, 0, 1, 1), keypoints=(Keypoint("tip", 0.3, 0.6),)), size)
     bare = model.merged([Painted(mask, vector)])
-    red = model.merged([Painted(mask, vector, torch.tensor([[1.0, -1.0, -1.0]]))])
     pointed = model.merged([Painted(mask, vector, None, marks)])
-    assert not torch.allclose(red, bare, atol=1e-3)
-    torch.testing.assert_close(red[:, :1], bare[:, :1])  # a palette acts inside the box alone
     assert not torch.allclose(pointed, bare, atol=1e-3)
     without = make_conditioner({n: t for n, t in model.state_dict().items() if n[4:7] in ("box", "tex")})
-    torch.testing.assert_close(without.merged([Painted(mask, vector)]), bare)
-    torch.testing.assert_close(
-        without.merged([Painted(mask, vector, torch.ones(1, 3), marks)]), bare
-    )  # as the release
+    full = Painted(mask, vector, torch.ones(1, 3), marks)
+    torch.testing.assert_close(without.merged([full]), bare)  # as the release
+    assert without.colored([full]) is None
+
+
+RED, BLUE = torch.tensor([[1.0, -1.0, -1.0]]), torch.tensor([[-1.0, -1.0, 1.0]])
+
+
+def colors_of(model: PanelConditioner, *drawn: tuple[Box, Tensor | None]) -> Tensor:
+    size = (64, 64)
+    found = model.colored([Painted(box_mask(box, size), torch.zeros(6), colors) for box, colors in drawn])
+    assert found is not None
+    return found[1]
+
+
+def test_a_palette_colors_its_box_alone_however_many_elements_there_are() -> None:
+    model = trained(FULL)
+    box, other = Box(0, 0, 0.5, 1), Box(0.75, 0, 1, 1)
+    alone = colors_of(model, (box, RED))
+    assert alone[:, :, :3].abs().amin(0).max() > 1e-3
+    assert not alone[:, :, 4:].any()
+    torch.testing.assert_close(alone, colors_of(model, (box, RED), *[(other, None)] * 5))
+    assert not torch.allclose(alone, colors_of(model, (box, BLUE)), atol=1e-2)
+    assert model.colored([Painted(torch.ones(64, 64), torch.zeros(6))]) is None
+
+
+def test_what_is_in_front_hides_palettes_behind_it() -> None:
+    model = trained(FULL)
+    canvas, half = Box(0, 0, 1, 1), Box(0, 0, 0.5, 1)
+    red, blue = colors_of(model, (canvas, RED)), colors_of(model, (canvas, BLUE))
+    over = colors_of(model, (canvas, RED), (half, BLUE))
+    torch.testing.assert_close(over[:, :, :3], blue[:, :, :3])
+    torch.testing.assert_close(over[:, :, 4:], red[:, :, 4:])
+    bare = colors_of(model, (canvas, RED), (half, None))  # its text may say anything
+    assert not bare[:, :, :3].any()
+    torch.testing.assert_close(bare[:, :, 4:], red[:, :, 4:])
+    torch.testing.assert_close(colors_of(model, (half, BLUE), (canvas, RED)), red)
+
+
+def test_palettes_are_blended_between_timesteps() -> None:
+    knots = torch.tensor([[0.0], [1.0], [4.0], [9.0], [16.0]])
+    at = [blended(knots, t).item() for t in (0, 125, 250, 999.75, 1000, -1, 1001)]
+    assert at == pytest.approx([0, 0.5, 1, 15.993, 16, 0, 16])
+    model = trained(FULL)
+    found = model.colored([Painted(torch.ones(64, 64), torch.zeros(6), RED)])
+    assert found is not None
+    assert found.shape == (KNOTS, 8, 8, 8)
+    assert not torch.allclose(blended(found, 900), blended(found, 100), atol=1e-2)
 
 
 def test_a_palette_of_several_colors_is_their_mean() -> None:
-    model, mask, vector = trained(FULL), torch.ones(64, 64), torch.zeros(6)
-    both = palette(element(Box(0, 0, 1, 1), colors=("#ff0000", "#0000ff")))
+    model, canvas = trained(FULL), Box(0, 0, 1, 1)
+    both = palette(element(canvas, colors=("#ff0000", "#0000ff")))
     assert both is not None
     assert both.tolist() == [[1, -1, -1], [-1, -1, 1]]
-    each = [model.merged([Painted(mask, vector, color[None])]) for color in both]
-    torch.testing.assert_close(model.merged([Painted(mask, vector, both)]), (each[0] + each[1]) / 2)
+    each = [colors_of(model, (canvas, color[None])) for color in both]
+    torch.testing.assert_close(colors_of(model, (canvas, both)), (each[0] + each[1]) / 2)
+    # One color beside two: what fills up the shorter palette counts for nothing.
+    halves = colors_of(model, (Box(0, 0, 0.5, 1), both), (Box(0.5, 0, 1, 1), RED))
+    torch.testing.assert_close(halves[:, 0, -1], each[0][:, 0, -1])
 
 
 def test_masks_are_drawn_in_place_of_boxes() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lib_ranni.errors import GuidanceError
 from lib_ranni.guidance.attention import Keys, attend
 from lib_ranni.guidance.guides import PlainGuide, Row
-from lib_ranni.guidance.panel_control import Painted, PanelConditioner, Widths
+from lib_ranni.guidance.panel_control import Painted, PanelConditioner, Widths, blended
 from lib_ranni.guidance.panel_session import Control, PanelControlSession, PanelLabels
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
@@ -134,6 +134,35 @@ def test_each_picture_of_a_batch_has_its_own_panel(unet, conditioner, labels) ->
     for n, picture in enumerate(pictures):
         alone = step(unet, conditioner, [picture], masks=True)
         torch.testing.assert_close(together[[n, 2 + n]], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_palettes_act_to_the_end_and_beside_the_layout(unet, labels, element) -> None:
+    conditioner = trained(Widths((2, 3, 4, 5), 6, CHANNELS, colors=True))
+    bare = labels(elements=[element(0, 0, 0.5, 1)])
+    red = labels(elements=[element(0, 0, 0.5, 1, colors=("#ff0000",))])
+    knots = conditioner.colored(red.painted((0,), (80, 72)))
+    layout = conditioner.merged(red.painted((0,), (80, 72)))
+    assert knots is not None
+
+    def added(picture: PanelLabels, control: Control, timestep: float) -> Tensor:
+        seen: list[Tensor] = []
+        rows = rows_of(picture)
+        with PanelControlSession(unet, conditioner, [picture], control, masks=False) as session:
+            handle = behind_first(unet).register_forward_hook(lambda m, a, o: seen.append(o))
+            session.assign(rows, 0.0)
+            call(unet, rows, timestep=timestep)
+            call(unet, rows, timestep=timestep)  # nobody announced this one
+            handle.remove()
+        assert torch.equal(seen[0][0], seen[1][0])  # the negative side
+        return seen[0][1] - seen[1][1]
+
+    near = {"atol": 1e-5, "rtol": 1e-4}
+    torch.testing.assert_close(added(red, Control(0.5), 800), 0.5 * (layout + blended(knots, 800)), **near)
+    torch.testing.assert_close(added(red, Control(0.5), 1), 0.5 * blended(knots, 1), **near)
+    torch.testing.assert_close(added(bare, Control(0.5), 800), 0.5 * layout, **near)
+    assert not added(bare, Control(0.5), 1).any()
+    assert not added(red, Control(0.5, start=700), 701).any()
+    assert not added(red, Control(0), 1).any()
 
 
 def test_fifty_ddim_steps_have_twenty_active() -> None:
@@ -362,7 +391,7 @@ def test_boxes_at_the_border_are_drawn(box: Box, conditioner, labels, element) -
     """Upstream's masks wrapped around as negative slices and came out empty."""
     picture = labels(elements=[element(box.x0, box.y0, box.x1, box.y1)])
     for size in ((768, 768), (64, 96), (16, 8)):
-        drawn = picture.painted((0,), size)[0]
+        drawn = picture.painted((0,), size)[1]
         assert isinstance(drawn, Painted)
         share = float(drawn.mask.mean())
         assert share > 0
@@ -372,6 +401,6 @@ def test_boxes_at_the_border_are_drawn(box: Box, conditioner, labels, element) -
 def test_the_postfix_covers_the_whole_canvas(labels) -> None:
     """Where upstream compared panels, its full-canvas box became a corner of ten pixels."""
     for picture in (labels(), labels(elements=[])):
-        last = picture.painted(picture.panel.active(0.0), (64, 96))[-1]
-        assert bool((last.mask == 1).all())
-        assert torch.equal(last.vector, picture.canvas)
+        canvas = picture.painted(picture.panel.active(0.0), (64, 96))[0]
+        assert bool((canvas.mask == 1).all())
+        assert torch.equal(canvas.vector, picture.canvas)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_ranni.errors import EditError
+from lib_ranni.panel.color_words import COLORS
 from lib_ranni.panel.geometry import overlap
 from lib_ranni.panel.operations import apply, read_operations
 from lib_ranni.panel.reading import check
 from lib_ranni.panel.types import FULL_CANVAS, Box, Element, Panel, with_fields
 from lib_ranni.panel.writing import to_json
-from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.editing import MAX_INSTRUCTION, read_edit
 from lib_ranni.planner.builtin.editing_descriptions import described
 from lib_ranni.planner.builtin.planner import BuiltinPlanner

@@ -7,11 +7,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 import torch
+from PIL import ImageColor
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from lib_ranni.errors import ModelError
 from lib_ranni.evaluation.scenes import (
+    COLORS,
     OUTLINES,
     Scene,
     SceneObject,
@@ -26,6 +32,7 @@ from lib_ranni.guidance.panel_session import Control, PanelControlSession
 from lib_ranni.guidance.session import GuidanceSession
 from lib_ranni.guidance.texts import PanelTexts
 from lib_ranni.guidance.weights import Mixing
+from lib_ranni.panel.color_words import COLORS as WORDS
 from lib_ranni.panel.geometry import iou
 from lib_ranni.panel.types import Box
 from lib_ranni.standalone import cli
@@ -33,19 +40,29 @@ from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint, load_checkpoint
 from lib_ranni.standalone.labels import panel_labels
 from lib_ranni.standalone.training import checkpointing, latents, recipes
 from lib_ranni.standalone.training import control as training
-from lib_ranni.standalone.training.control import ControlRecipe, FrozenUNet, TextStates
+from lib_ranni.standalone.training.control import (
+    ControlRecipe,
+    FrozenUNet,
+    TextStates,
+    noised,
+    turned_latents,
+)
 from lib_ranni.standalone.training.control_rows import (
     RowsRecipe,
+    color_code,
     fitting_box,
     make_batch,
     scene_elements,
+    with_other_colors,
     without_color,
 )
+from lib_ranni.standalone.training.denoiser import alphas_cumprod
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import Recipe
 from tests.standalone.test_panel_control import _untrained
 
 CPU = torch.device("cpu")
+STOP = 600
 SCENE = Scene(
     "gray", (SceneObject("circle", "red", 0.3, 0.3, 0.4), SceneObject("star", "blue", 0.7, 0.75, 0.3))
 )
@@ -107,17 +124,19 @@ def test_scenes_bring_their_conditions() -> None:
     assert not any(element.colors or element.keypoints for element in nothing)
 
 
+@pytest.mark.parametrize("timestep", [700, 300])
 @pytest.mark.parametrize("regional", [False, True])
-def test_training_sees_what_inference_computes(checkpoint: Checkpoint, regional: bool) -> None:
+def test_training_sees_what_inference_computes(checkpoint: Checkpoint, regional: bool, timestep: int) -> None:
     """The same v for a scene's panel from the training's attention and from the sessions' hooks."""
-    rows = RowsRecipe(regional=float(regional), palettes=1.0, colorless=0.0, keypoints=1.0)
+    rows = RowsRecipe(regional=float(regional), palettes=1.0, colorless=1.0, keypoints=1.0)
     states, model = TextStates(checkpoint), _untrained()
     batch = make_batch([SCENE], states.tokens, rows, Random(6))
     elements, _ = scene_elements(SCENE, rows, Random(6))
     x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    residual = training.batch_residual(model, batch.elements, states.labels(batch.elements.texts), 1)
+    vectors = states.labels(batch.elements.texts)
+    residual = training.batch_residual(model, batch.elements, vectors, torch.tensor([timestep]), STOP)
     with FrozenUNet(checkpoint) as frozen:
-        wanted = frozen(x, torch.tensor([700]), residual, training.unet_arguments(batch, states, CPU))
+        wanted = frozen(x, torch.tensor([timestep]), residual, training.unet_arguments(batch, states, CPU))
 
     encoder, caption = checkpoint.encoder, batch.captions[0]
     texts = PanelTexts(
@@ -128,20 +147,71 @@ def test_training_sees_what_inference_computes(checkpoint: Checkpoint, regional:
         encoder.encode(""),
         Mixing(float(1 - batch.maps[256][0, 1:].sum(0).max()) if regional else 0.0),
     )
-    labels = panel_labels(encoder, texts, caption, "", batch.elements.texts[-1])
+    labels = panel_labels(encoder, texts, caption, "", batch.elements.texts[0])
     row = [Row(0, texts.base, False)]
     with PanelControlSession(
-        checkpoint.unet, model, [labels], Control(1.0, 1000, 0), masks=not regional
+        checkpoint.unet, model, [labels], Control(1.0, 1000, STOP), masks=not regional
     ) as session:
         session.assign(row, 0.0)
         if not regional:
-            got = checkpoint.unet(x, 700, texts.base.context[None]).sample
+            got = checkpoint.unet(x, timestep, texts.base.context[None]).sample
         else:
             with GuidanceSession(checkpoint.unet, [texts]) as guidance:
                 guidance.assign(row, 0.0)
-                got = checkpoint.unet(x, 700, texts.base.context[None]).sample
+                got = checkpoint.unet(x, timestep, texts.base.context[None]).sample
     torch.testing.assert_close(got, wanted, atol=2e-3, rtol=1e-2)
     assert not checkpoint.unet.conv_in._forward_hooks
+
+
+def test_color_codes_are_those_that_are_drawn_and_those_that_words_have() -> None:
+    rng = Random(4)
+    for color in COLORS:
+        drawn, said = np.array(COLORS[color]), np.array(ImageColor.getrgb(WORDS[color]))
+        codes = np.array([ImageColor.getrgb(color_code(color, rng)) for _ in range(60)])
+        for end in (drawn, said):
+            assert np.abs(codes - end).max(1).min() <= 12
+        low, high = np.minimum(drawn, said), np.maximum(drawn, said)
+        assert (codes >= low - 12).all()
+        assert (codes <= high + 12).all()
+
+
+def test_scenes_turn_to_other_colors_and_to_nothing_else() -> None:
+    rng = Random(3)
+    scenes = [random_scene(rng) for _ in range(60)]
+    changed = 0
+    for scene in scenes:
+        other = with_other_colors(scene, rng)
+        assert other.background == scene.background
+        for before, after in zip(scene.objects, other.objects, strict=True):
+            assert msgspec.structs.replace(after, color=before.color) == before
+            changed += after.color != before.color
+    assert 0.6 < changed / sum(len(scene.objects) for scene in scenes) < 0.8
+
+
+def test_what_is_noised_shall_become_what_it_should_have_been() -> None:
+    clean = torch.randn(6, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    seen = clean.clone()
+    seen[3:] += 0.5
+    recipe = ControlRecipe(high_noise=1.0)
+    given = noised(clean, seen, recipe, torch.Generator().manual_seed(2))
+    a = alphas_cumprod()[given.timesteps].view(-1, 1, 1, 1)
+    found = a.sqrt() * given.noisy - (1 - a).sqrt() * given.target
+    torch.testing.assert_close(found, clean, atol=1e-4, rtol=1e-4)
+    noise = (given.noisy - a.sqrt() * seen) / (1 - a).sqrt()
+    usual = a.sqrt() * noise - (1 - a).sqrt() * clean
+    torch.testing.assert_close(given.target[:3], usual[:3], atol=1e-4, rtol=1e-4)
+    assert given.weight[:3].eq(1).all()
+    torch.testing.assert_close(given.weight[3:], 1 - a[3:])
+    assert sorted(t * 6 // 1000 for t in given.timesteps.tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_turned_latents_lie_on_the_way_from_other_colors(checkpoint: Checkpoint) -> None:
+    clean = torch.zeros(2, 4, 16, 16)
+    turned = turned_latents([SCENE, SCENE], clean, checkpoint, Random(5))
+    assert torch.equal(turned, turned_latents([SCENE, SCENE], clean, checkpoint, Random(5)))
+    assert turned.shape == clean.shape
+    assert all(0 < float(one.std()) < 2 for one in turned)
+    assert not torch.allclose(turned[0], turned[1], atol=1e-2)
 
 
 class _Interrupting(Progress):
@@ -164,9 +234,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     torch.set_num_threads(1)  # as the command will: another number adds up in another order
     patch = pytest.MonkeyPatch()
     patch.setattr(latents, "SHARD", 32)
-    patch.setitem(recipes.RECIPES, "cpu", Recipe(scenes=32))
+    patch.setitem(recipes.RECIPES, "cpu", Recipe(scenes=32, laid=32))
     tiny = ControlRecipe(steps=4, batch=2, warmup=2, save_every=2)
     patch.setitem(recipes.CONTROL_RECIPES, "cpu", tiny)
+    palettes = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], steps=2, batch=2, warmup=2)
+    patch.setitem(recipes.PALETTE_RECIPES, "cpu", palettes)
     with pytest.raises(KeyboardInterrupt):
         recipes.train_conditioner(folder, load_checkpoint(out, "cpu"), "cpu", CPU, _Interrupting())
     words = ("train", "control", "--run", str(folder), "--recipe", "cpu", "--threads", "1", "--out", str(out))
@@ -195,8 +267,24 @@ def test_it_is_published_into_the_checkpoint(trained: Path) -> None:
     assert {name for name in after if not name.startswith(PREFIX)} == base
     assert all(torch.equal(before[name], after[name]) for name in base)
     loaded = load_checkpoint(trained / "out", "cpu")
-    state = checkpointing.load(trained / "control.pt", CPU)
+    state = checkpointing.load(trained / "palettes.pt", CPU)
     assert state is not None
+    with safe_open(str(trained / "out" / "shapes.safetensors"), "pt") as file:
+        assert (file.metadata()["control_steps"], file.metadata()["palette_steps"]) == ("4", "2")
     assert isinstance(loaded.conditioner, PanelConditioner)
     for name, value in loaded.conditioner.state_dict().items():
         assert torch.equal(value, state["ema"][name].half().float())
+
+
+def test_the_second_stage_learns_palettes_alone(trained: Path) -> None:
+    first, second = (checkpointing.load(trained / name, CPU) for name in ("control.pt", "palettes.pt"))
+    assert first is not None
+    assert second is not None
+    changed = {name for name, value in second["model"].items() if not torch.equal(value, first["ema"][name])}
+    assert changed
+    assert all(name.startswith("ins_color_mapping.") for name in changed)
+
+
+def test_palettes_are_not_trained_before_the_rest(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    with pytest.raises(ModelError, match="no trained panel conditioner yet"):
+        training.train_palettes(tmp_path, checkpoint, recipes.PALETTE_RECIPES["cpu"], CPU, Progress())

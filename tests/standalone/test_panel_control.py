@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from lib_ranni.errors import InputError, ModelError
 from lib_ranni.guidance.panel_control import PanelConditioner
@@ -71,11 +72,11 @@ def test_a_batch_is_its_pictures_one_by_one(recorder: Recorder, mode: str) -> No
 
 
 def test_each_part_of_a_panel_acts(recorder: Recorder) -> None:
-    """Box, palette and keypoints, at a size that is no square."""
+    """Box, palette and keypoints, at a size that is no square; a palette where no text says a color."""
     settings = {"mode": "attention", "width": 96, "height": 64, **ACTING}
 
-    def drawn(**fields: Any) -> torch.Tensor:
-        panel = with_fields(two(), elements=(with_fields(two().elements[0], **fields),))
+    def drawn(said: str = "circle", **fields: Any) -> torch.Tensor:
+        panel = with_fields(two(), elements=(with_fields(two().elements[0], description=said, **fields),))
         return recorder.latents_of(request(panel, base_ratio=1.0, **settings))
 
     latents = [
@@ -88,14 +89,21 @@ def test_each_part_of_a_panel_acts(recorder: Recorder) -> None:
     for n, one in enumerate(latents):
         assert one.shape == (1, 4, 8, 12)
         assert not any(torch.allclose(one, other, atol=1e-3) for other in latents[:n])
+    named = drawn("red circle")
+    assert torch.equal(drawn("red circle", colors=("#0000ff",)), named)
 
 
 def test_twenty_of_fifty_ddim_steps_are_active(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     acted = []
     original = PanelControlSession._with_residual
-    monkeypatch.setattr(
-        PanelControlSession, "_with_residual", lambda *a: acted.append(a[0]._timestep) or original(*a)
-    )
+
+    def watched(session: PanelControlSession, output: Tensor, rows: Any) -> Tensor:
+        changed = original(session, output, rows)
+        if changed is not output:
+            acted.append(session._timestep)
+        return changed
+
+    monkeypatch.setattr(PanelControlSession, "_with_residual", watched)
     recorder.generate(request(steps=50, mode="attention", control=0.6))
     assert len(acted) == 20
     assert min(acted) > 600

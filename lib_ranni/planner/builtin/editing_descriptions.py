@@ -6,9 +6,9 @@ import re
 
 from msgspec import Struct
 
+from lib_ranni.panel.color_words import COLORS
 from lib_ranni.panel.types import MAX_COLORS
 from lib_ranni.planner.builtin.chinese_words import chinese, either, is_attribute, opening
-from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
 from lib_ranni.planner.builtin.english_words import english, tokenize
 from lib_ranni.planner.language import is_chinese

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lib_ranni.errors import EditError
+from lib_ranni.panel.color_words import COLORS
 from lib_ranni.panel.types import Box, Element, Panel
 from lib_ranni.planner.builtin.chinese import read_chinese
 from lib_ranni.planner.builtin.chinese_words import chinese
-from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.editing_steps import Extreme, Reference, References, example, named
 from lib_ranni.planner.builtin.english_phrases import NounPhrase, PhraseReader
 from lib_ranni.planner.builtin.english_words import english, singular, tokenize

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator
 
 from lib_ranni.errors import EditError
+from lib_ranni.panel.color_words import COLORS
 from lib_ranni.panel.diff import diff, sentences
 from lib_ranni.panel.operations import apply
 from lib_ranni.panel.types import MAX_COLORS, MAX_TEXT, Element, Panel, Provenance, clamped_box
 from lib_ranni.planner.builtin.chinese import read_chinese
-from lib_ranni.planner.builtin.colors import COLORS
 from lib_ranni.planner.builtin.editing import read_edit
 from lib_ranni.planner.builtin.english import read_english
 from lib_ranni.planner.builtin.layout import Layout, lay_out

@@ -1,27 +1,41 @@
 """Training of a panel conditioner for the shapes checkpoint: everything but the conditioner stays as it is.
 
 The loss is the denoiser's own, on v, with the residual behind the first convolution. Cells inside boxes
-count more, and so do high noise levels: there it is decided what will be where.
+count more, and so do high noise levels: there it is decided what will be where. A second stage goes on with
+the part for colors alone, on scenes whose colors nearly no text names: beside all else there is to learn,
+palettes are learned last. In many of its rows what is noised has other colors than those to be found: in
+steps a picture can have turned to a wrong one, and nothing else teaches a palette to turn it back.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
-from lib_ranni.guidance.panel_control import PanelConditioner, Widths
+from lib_ranni.errors import ModelError
+from lib_ranni.evaluation.scenes import Scene, render
+from lib_ranni.guidance.panel_control import PanelConditioner, Widths, blended
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
-from lib_ranni.standalone.training.architecture import TEXT_WIDTH, TIMESTEPS, UNET_CHANNELS
+from lib_ranni.standalone.training.architecture import IMAGE_PX, TEXT_WIDTH, TIMESTEPS, UNET_CHANNELS
 from lib_ranni.standalone.training.attention import NarrowHeads
-from lib_ranni.standalone.training.control_rows import Batch, Elements, RowsRecipe, make_batch
+from lib_ranni.standalone.training.control_rows import (
+    Batch,
+    Elements,
+    RowsRecipe,
+    make_batch,
+    with_other_colors,
+)
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
-from lib_ranni.standalone.training.latents import LatentSet
+from lib_ranni.standalone.training.latents import LatentSet, encoded
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import SLOTS, Regions
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
@@ -29,11 +43,15 @@ from lib_ranni.standalone.training.tokens import CaptionTokens
 
 WIDTHS = Widths((8, 16, 32, 64), TEXT_WIDTH, UNET_CHANNELS[0], colors=True, keypoints=True)
 KEPT_TEXTS = 20_000
+LAID = "laid"
+"""The folder of scenes laid out by the planner, in that of a run."""
 
 
 class ControlRecipe(msgspec.Struct, frozen=True):
     """A warm-up, then a cosine to zero. `high_noise` < 1 prefers high noise levels, `inside` is the further
-    weight of cells in boxes.
+    weight of cells in boxes. Down to the timestep `stop` boxes and labels act, below it only palettes. So
+    many of the rows as `turned` are noised from other colors than theirs, and as `laid` are of scenes laid
+    out by the planner, whose objects are larger.
     """
 
     steps: int = 8_000
@@ -43,6 +61,9 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     ema: float = 0.995
     high_noise: float = 0.8
     inside: float = 3.0
+    stop: float = 0.0
+    turned: float = 0.0
+    laid: float = 0.0
     rows: RowsRecipe = RowsRecipe()
     save_every: int = 250
     seed: int = 11
@@ -51,6 +72,20 @@ class ControlRecipe(msgspec.Struct, frozen=True):
         """Learning rate at a step."""
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
         return self.learning_rate * min(1.0, (step + 1) / self.warmup) * falling
+
+
+class _Data(NamedTuple):
+    """Scenes by chance, and such as are laid out by the planner."""
+
+    scenes: LatentSet
+    laid: LatentSet
+
+    def rows(self, recipe: ControlRecipe, rng: Random) -> tuple[list[Scene], np.ndarray]:
+        """The scenes of a batch, and their latents as the autoencoder has them."""
+        sets = [self.laid if rng.random() < recipe.laid else self.scenes for _ in range(recipe.batch)]
+        chosen = [(found, rng.randrange(len(found.scenes))) for found in sets]
+        latents = np.stack([found.latents[row] for found, row in chosen])
+        return [found.scenes[row] for found, row in chosen], latents
 
 
 class TextStates:
@@ -113,15 +148,20 @@ class FrozenUNet:
         return v
 
 
-def batch_residual(conditioner: PanelConditioner, elements: Elements, labels: Tensor, rows: int) -> Tensor:
-    """(rows, out, h, w): the mean over each row's elements."""
-    device = labels.device
-    owner = elements.rows.to(device)
-    parts = conditioner(
-        elements.masks.to(device), labels, elements.palettes.to(device), elements.marks.to(device)
-    )
+def batch_residual(
+    conditioner: PanelConditioner, elements: Elements, labels: Tensor, timesteps: Tensor, stop: float
+) -> Tensor:
+    """(rows, out, h, w) at the rows' timesteps: palettes, and above `stop` what boxes and labels give."""
+    device, rows = labels.device, len(timesteps)
+    owner, masks, palettes = (part.to(device) for part in (elements.rows, elements.masks, elements.palettes))
+    parts = conditioner(masks, labels, elements.marks.to(device))
     total = parts.new_zeros(rows, *parts.shape[1:]).index_add(0, owner, parts)
-    return total / torch.bincount(owner, minlength=rows)[:, None, None, None]
+    shares = (timesteps > stop).to(parts) / torch.bincount(owner, minlength=rows)
+    colors = []
+    for row, timestep in enumerate(timesteps.tolist()):
+        own = owner == row
+        colors.append(blended(conditioner.painted_colors(masks[own], palettes[own]), timestep))
+    return total * shares[:, None, None, None] + torch.stack(colors)
 
 
 def unet_arguments(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
@@ -141,25 +181,42 @@ def unet_arguments(batch: Batch, states: TextStates, device: torch.device) -> di
     }
 
 
-def _loss(
-    frozen: FrozenUNet,
-    residual: Tensor,
-    clean: Tensor,
-    batch: Batch,
-    given: dict[str, Any],
-    recipe: ControlRecipe,
-    generator: torch.Generator,
-) -> Tensor:
+class Noised(NamedTuple):
+    """Latents at timesteps (B,), the v by which they become what they shall, and a weight (B, 1, 1, 1) of its
+    error.
+    """
+
+    timesteps: Tensor
+    noisy: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def noised(clean: Tensor, seen: Tensor, recipe: ControlRecipe, generator: torch.Generator) -> Noised:
+    """Latents (B, C, h, w) `seen`, one at a timestep of each part of the noise levels, that shall be `clean`.
+
+    Where the two are not the same, the error counts as one of the latents: v's would grow without bound.
+    """
     count, device = len(clean), clean.device
     u = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     timesteps = (u**recipe.high_noise * TIMESTEPS).long().clamp(max=TIMESTEPS - 1).to(device)
     noise = torch.randn(clean.shape, generator=generator).to(device)
     a = alphas_cumprod().to(device)[timesteps].view(-1, 1, 1, 1)
-    noisy, target = a.sqrt() * clean + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * clean
-    with torch.autocast(device.type, torch.bfloat16):
-        predicted = frozen(noisy, timesteps, residual, given)
-    weight = 1 + recipe.inside * batch.inside.to(device)
-    return (weight * (predicted.float() - target) ** 2).mean() / weight.mean()
+    noisy = a.sqrt() * seen + (1 - a).sqrt() * noise
+    target = (a.sqrt() * noisy - clean) / (1 - a).sqrt()
+    turned = (seen != clean).flatten(1).any(1).view(-1, 1, 1, 1)
+    return Noised(timesteps, noisy, target, torch.where(turned, 1 - a, 1.0))
+
+
+@torch.no_grad()
+def turned_latents(scenes: Sequence[Scene], clean: Tensor, checkpoint: Checkpoint, rng: Random) -> Tensor:
+    """Latents (B, C, h, w) of scenes on their way from other colors to their own."""
+    others = [with_other_colors(scene, rng) for scene in scenes]
+    arrays = np.stack([np.asarray(render(scene, IMAGE_PX, rng=rng)) for scene in others])
+    pictures = torch.from_numpy(arrays).to(clean.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    other = encoded(checkpoint.vae, pictures) * checkpoint.vae.config.scaling_factor
+    shares = torch.tensor([rng.random() for _ in scenes], device=clean.device)
+    return clean.lerp(other, shares.view(-1, 1, 1, 1))
 
 
 def train_control(
@@ -172,16 +229,49 @@ def train_control(
     """Train or resume the conditioner of the run in `folder`, whose latents are there, as `control.pt`."""
     torch.manual_seed(recipe.seed)
     model = PanelConditioner(WIDTHS).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
+    _train("panel conditioner", folder / "control.pt", model, folder, checkpoint, recipe, progress)
+
+
+def train_palettes(
+    folder: Path,
+    checkpoint: Checkpoint,
+    recipe: ControlRecipe,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Go on with the part for colors of the run's averaged conditioner alone, as `palettes.pt`.
+
+    The run needs latents of scenes that are laid out, too. Raises `ModelError` if it has no conditioner yet.
+    """
+    state = checkpointing.load(folder / "control.pt", device)
+    if state is None:
+        raise ModelError(f"{folder} holds no trained panel conditioner yet; let the training run first")
+    model = PanelConditioner(WIDTHS).to(device)
+    model.load_state_dict(state["ema"])
+    model.requires_grad_(False)
+    assert model.ins_color_mapping is not None
+    model.ins_color_mapping.requires_grad_(True)
+    _train("palettes", folder / "palettes.pt", model, folder, checkpoint, recipe, progress)
+
+
+def _train(
+    name: str,
+    path: Path,
+    model: PanelConditioner,
+    folder: Path,
+    checkpoint: Checkpoint,
+    recipe: ControlRecipe,
+    progress: Progress,
+) -> None:
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
     ema = checkpointing.Ema(model, recipe.ema)
-    stage = Stage(
-        "panel conditioner", folder / "control.pt", model, optimizer, recipe.steps, recipe.save_every, ema
-    )
-    data, states, scale = LatentSet(folder), TextStates(checkpoint), checkpoint.vae.config.scaling_factor
+    stage = Stage(name, path, model, optimizer, recipe.steps, recipe.save_every, ema)
+    data, states = _Data(LatentSet(folder), LatentSet(folder / LAID)), TextStates(checkpoint)
     with FrozenUNet(checkpoint) as frozen:
 
         def loss_of(step: int) -> Tensor:
-            return _step_loss(step, recipe, model, frozen, data, states, scale)
+            return _step_loss(step, recipe, model, frozen, data, states, checkpoint)
 
         train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
 
@@ -191,19 +281,26 @@ def _step_loss(
     recipe: ControlRecipe,
     model: PanelConditioner,
     frozen: FrozenUNet,
-    data: LatentSet,
+    data: _Data,
     states: TextStates,
-    scale: float,
+    checkpoint: Checkpoint,
 ) -> Tensor:
     """The loss of a step, all of whose choices come from its number."""
     device = next(model.parameters()).device
     rng, generator = step_chance(recipe.seed, step)
     states.forget()
-    rows = [rng.randrange(len(data.scenes)) for _ in range(recipe.batch)]
-    clean = torch.from_numpy(data.latents[rows]).to(device).float() * scale
-    batch = make_batch([data.scenes[row] for row in rows], states.tokens, recipe.rows, rng)
+    scenes, latents = data.rows(recipe, rng)
+    clean = torch.from_numpy(latents).to(device).float() * checkpoint.vae.config.scaling_factor
+    batch = make_batch(scenes, states.tokens, recipe.rows, rng)
     labels = states.labels(batch.elements.texts)  # in full precision, however often they were asked for
-    with torch.autocast(device.type, torch.bfloat16):
-        residual = batch_residual(model, batch.elements, labels, len(rows))
     given = unet_arguments(batch, states, device)
-    return _loss(frozen, residual, clean, batch, given, recipe, generator)
+    seen = clean.clone()
+    turned = [row for row in range(len(scenes)) if rng.random() < recipe.turned]
+    if turned:
+        seen[turned] = turned_latents([scenes[row] for row in turned], clean[turned], checkpoint, rng)
+    timesteps, noisy, target, certain = noised(clean, seen, recipe, generator)
+    with torch.autocast(device.type, torch.bfloat16):
+        residual = batch_residual(model, batch.elements, labels, timesteps, recipe.stop)
+        predicted = frozen(noisy, timesteps, residual, given)
+    weight = 1 + recipe.inside * batch.inside.to(device)
+    return (weight * certain * (predicted.float() - target) ** 2).mean() / weight.mean()

@@ -12,14 +12,17 @@ import re
 from random import Random
 from typing import NamedTuple
 
+import msgspec
 import torch
+from PIL import ImageColor
 from torch import Tensor
 
 from lib_ranni.evaluation.captions import article, background_text, caption, object_text
 from lib_ranni.evaluation.scenes import COLORS, Scene, SceneObject, drawn_bounds, tips
 from lib_ranni.guidance.local_mask import bind, label_variants, open_columns
-from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, palette
+from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, unsaid_palette
 from lib_ranni.guidance.weights import Mixing, region_coverage, weight_maps
+from lib_ranni.panel.color_words import COLORS as WORDS
 from lib_ranni.panel.types import FULL_CANVAS, Box, Element, Keypoint, clamped_box, with_fields
 from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE, TEXT_LENGTH, UNET_CHANNELS
 from lib_ranni.standalone.training.regions import SLOTS, loose_box
@@ -28,6 +31,8 @@ from lib_ranni.standalone.training.tokens import CaptionTokens
 GRIDS = tuple(LATENT_SIDE >> level for level in range(len(UNET_CHANNELS)))
 STRETCH = 0.4
 """How much wider or narrower than its object a box may be (natural log)."""
+KEPT_COLOR = 0.3
+"""Chance of an object to keep its color where a scene's turn to others."""
 CLOSED = -1e4
 """Added to what a cell thinks of a word it must not hear."""
 
@@ -42,7 +47,9 @@ class RowsRecipe(NamedTuple):
 
 
 class Elements(NamedTuple):
-    """All elements of a batch: the row each belongs to (N,), and what the conditioner takes of it."""
+    """All elements of a batch, each row's from back to front: the row of each (N,), and what the conditioner
+    takes of it.
+    """
 
     rows: Tensor
     masks: Tensor
@@ -92,9 +99,24 @@ def without_color(text: str, item: SceneObject) -> str:
     return re.sub(rf"\b{item.color} {item.shape}", item.shape, text)
 
 
-def _hex(color: str, rng: Random) -> str:
+def with_other_colors(scene: Scene, rng: Random) -> Scene:
+    """The scene with most of its objects in colors of others."""
+
+    def turned(item: SceneObject) -> SceneObject:
+        if rng.random() < KEPT_COLOR:
+            return item
+        return msgspec.structs.replace(item, color=rng.choice([c for c in COLORS if c != item.color]))
+
+    return msgspec.structs.replace(scene, objects=tuple(turned(item) for item in scene.objects))
+
+
+def color_code(color: str, rng: Random) -> str:
+    """A code for a scene's color: as it is drawn, as people's word for it looks, or between the two."""
+    word = ImageColor.getrgb(WORDS[color])
+    share = rng.choice((0.0, 1.0, rng.random()))
     shade = rng.randint(-8, 8)
-    return "#" + "".join(f"{min(255, max(0, c + shade + rng.randint(-4, 4))):02x}" for c in COLORS[color])
+    mixed = (drawn + share * (said - drawn) for drawn, said in zip(COLORS[color], word, strict=True))
+    return "#" + "".join(f"{min(255, max(0, round(c) + shade + rng.randint(-4, 4))):02x}" for c in mixed)
 
 
 def scene_elements(scene: Scene, recipe: RowsRecipe, rng: Random) -> tuple[list[Element], bool]:
@@ -113,7 +135,7 @@ def scene_elements(scene: Scene, recipe: RowsRecipe, rng: Random) -> tuple[list[
             id=f"e{slot}", description=without_color(text, item) if colorless else text, box=box
         )
         if palettes:
-            element = with_fields(element, colors=(_hex(item.color, rng),))
+            element = with_fields(element, colors=(color_code(item.color, rng),))
         if pointed:
             points = (Keypoint("tip", min(1, max(0, x)), min(1, max(0, y))) for x, y in tips(item))
             element = with_fields(element, keypoints=tuple(points))
@@ -143,7 +165,7 @@ def make_batch(scenes: list[Scene], tokens: CaptionTokens, recipe: RowsRecipe, r
             for side in GRIDS:
                 bias[side**2][row] = _bias(captions[-1], elements, tokens, side)
         whole = Element(id="canvas", description=background_text(scene, rng), box=FULL_CANVAS)
-        drawn += [(row, element) for element in [*elements, whole]]
+        drawn += [(row, element) for element in [whole, *elements]]
     return Batch(captions, slots, maps, bias, _elements(drawn), _inside(drawn, len(scenes)))
 
 
@@ -172,7 +194,7 @@ def _bias(text: str, elements: list[Element], tokens: CaptionTokens, side: int) 
 def _elements(drawn: list[tuple[int, Element]]) -> Elements:
     size = (IMAGE_PX, IMAGE_PX)
     nothing = torch.full((1, 3), math.nan)
-    colors = [palette(element) for _, element in drawn]
+    colors = [unsaid_palette(element) for _, element in drawn]
     marks = [keypoint_marks(element, size) for _, element in drawn]
     return Elements(
         torch.tensor([row for row, _ in drawn]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -31,15 +32,21 @@ def encoded(vae: Any, images: torch.Tensor) -> torch.Tensor:
     return mode.float()
 
 
+SceneSource = Callable[[Random], Scene]
+"""A scene by chance."""
+
+
 @torch.no_grad()
-def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> None:
+def encode_shard(
+    path: Path, index: int, model: AutoencoderKL, seed: int, source: SceneSource = random_scene
+) -> None:
     """Draw and encode scenes `index * SHARD ...`; the file appears only when it is complete."""
     rng = Random(seed * 1_000_003 + index)
     device = next(model.parameters()).device
     scenes: list[Scene] = []
     latents: list[np.ndarray] = []
     for _ in range(SHARD // 32):
-        chunk = [random_scene(rng) for _ in range(32)]
+        chunk = [source(rng) for _ in range(32)]
         arrays = np.stack([np.asarray(render(s, IMAGE_PX, rng=rng)) for s in chunk])
         images = torch.from_numpy(arrays).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         scenes += chunk
@@ -54,14 +61,21 @@ def encode_shard(path: Path, index: int, model: AutoencoderKL, seed: int) -> Non
     partial.replace(path)
 
 
-def encode_scenes(folder: Path, count: int, model: AutoencoderKL, seed: int, progress: Progress) -> None:
-    """Make sure that the run in `folder` has at least `count` encoded scenes."""
+def encode_scenes(
+    folder: Path,
+    count: int,
+    model: AutoencoderKL,
+    seed: int,
+    progress: Progress,
+    source: SceneSource = random_scene,
+) -> None:
+    """Make sure that the run in `folder` has at least `count` encoded scenes of a source."""
     (folder / "latents").mkdir(parents=True, exist_ok=True)
     shards = -(-count // SHARD)
     for index in range(shards):
         path = folder / "latents" / f"{index:04d}.npz"
         if not path.exists():
-            encode_shard(path, index, model, seed)
+            encode_shard(path, index, model, seed, source)
         progress.step("encoding scenes", index + 1, shards, 0.0)
 
 

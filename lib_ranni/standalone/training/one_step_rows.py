@@ -28,7 +28,7 @@ from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
 from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE
 from lib_ranni.standalone.training.control_rows import GRIDS, fitting_box
-from lib_ranni.standalone.training.latents import LatentSet, encoded
+from lib_ranni.standalone.training.latents import LatentSet, SceneSource, encoded
 from lib_ranni.standalone.training.layout_noise import Likeness
 from lib_ranni.standalone.training.layouts import (
     SIZED,
@@ -98,6 +98,12 @@ def laid_out(rng: Random, planner: BuiltinPlanner) -> Laid:
         found = panel_scene(panel.elements, rng.choice(possible_backgrounds(text, colors)))
         if found is not None:
             return Laid(text, panel, found)
+
+
+def laid_scenes() -> SceneSource:
+    """Scenes of captions by chance, laid out."""
+    planner = BuiltinPlanner()
+    return lambda rng: laid_out(rng, planner).scene
 
 
 def on_other_backgrounds(scene: Scene, text: str) -> list[Scene]:

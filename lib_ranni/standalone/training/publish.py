@@ -76,7 +76,9 @@ def publish(run: Path, folder: Path, tokenizer_folder: Path) -> Path:
 
 
 def publish_control(run: Path, folder: Path) -> Path:
-    """Put the averaged panel conditioner of the run in `folder` into the checkpoint it was trained for.
+    """Put the averaged panel conditioner of a run into the checkpoint in `folder` it was trained for.
+
+    That of the second stage where there is one.
 
     Returns the checkpoint file. Raises `ModelError` if the run has no conditioner or the folder no file.
     """
@@ -87,9 +89,14 @@ def publish_control(run: Path, folder: Path) -> Path:
     if not file.exists():
         raise ModelError(f"there is no {file} that the panel conditioner could go into")
     tensors = {name: value for name, value in load_file(str(file)).items() if not name.startswith(PREFIX)}
+    palettes = checkpointing.load(run / "palettes.pt", torch.device("cpu"))
+    steps = {"control_steps": str(state["step"])}
+    if palettes is not None:
+        steps["palette_steps"] = str(palettes["step"])
+        state = palettes
     own = {PREFIX + name: value.to(torch.float16).contiguous() for name, value in state["ema"].items()}
     with safe_open(str(file), "pt") as before:
-        metadata = dict(before.metadata() or {"format": "pt"}) | {"control_steps": str(state["step"])}
+        metadata = dict(before.metadata() or {"format": "pt"}) | steps
     partial = file.with_suffix(".partial")
     save_file(tensors | own, str(partial), metadata=metadata)
     partial.replace(file)

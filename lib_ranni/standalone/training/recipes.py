@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import torch
 from msgspec import Struct
 from transformers import CLIPTokenizer
@@ -14,19 +15,24 @@ from lib_ranni.standalone.training.autoencoder import (
     reconstruction_error,
     train_autoencoder,
 )
-from lib_ranni.standalone.training.control import ControlRecipe, train_control
+from lib_ranni.standalone.training.control import LAID, ControlRecipe, train_control, train_palettes
+from lib_ranni.standalone.training.control_rows import RowsRecipe
 from lib_ranni.standalone.training.denoiser import DenoiserRecipe, train_denoiser
 from lib_ranni.standalone.training.latents import encode_scenes
+from lib_ranni.standalone.training.one_step_rows import laid_scenes
 from lib_ranni.standalone.training.progress import Progress
 
 SCENE_SEED = 1234
 
 
 class Recipe(Struct, frozen=True):
-    """`scenes` are drawn and encoded once, and learned from many times under ever new captions."""
+    """`scenes` are drawn and encoded once, and learned from many times under ever new captions; `laid` are
+    such for palettes, laid out by the planner.
+    """
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     scenes: int = 25_600
+    laid: int = 8_192
     denoiser: DenoiserRecipe = DenoiserRecipe()
 
 
@@ -36,6 +42,7 @@ RECIPES: dict[str, Recipe] = {
     "gpu": Recipe(
         AutoencoderRecipe(steps=12_000, encoder_steps=8_000, batch=64),
         scenes=131_072,
+        laid=32_768,
         denoiser=DenoiserRecipe(steps=40_000, batch=128, learning_rate=8e-4),
     ),
 }
@@ -46,11 +53,24 @@ CONTROL_RECIPES: dict[str, ControlRecipe] = {
     "gpu": ControlRecipe(steps=12_000, batch=128, learning_rate=3e-3),
 }
 
+_PALETTES = ControlRecipe(
+    steps=6_000,
+    stop=600.0,
+    turned=0.5,
+    laid=0.5,
+    rows=RowsRecipe(palettes=1.0, colorless=1.0, keypoints=0.2),
+    seed=12,
+)
+PALETTE_RECIPES: dict[str, ControlRecipe] = {
+    "cpu": _PALETTES,
+    "gpu": msgspec.structs.replace(_PALETTES, batch=128, learning_rate=3e-3),
+}
+
 
 def train_conditioner(
     folder: Path, checkpoint: Checkpoint, name: str, device: torch.device, progress: Progress
 ) -> None:
-    """Run, or resume, the training of a panel conditioner for a checkpoint of shapes.
+    """Run, or resume, both stages of the training of a panel conditioner for a checkpoint of shapes.
 
     Scenes are encoded with the checkpoint's own autoencoder unless the run has them already.
     """
@@ -58,6 +78,8 @@ def train_conditioner(
         part.float()
     encode_scenes(folder, RECIPES[name].scenes, checkpoint.vae, SCENE_SEED, progress)
     train_control(folder, checkpoint, CONTROL_RECIPES[name], device, progress)
+    encode_scenes(folder / LAID, RECIPES[name].laid, checkpoint.vae, SCENE_SEED, progress, laid_scenes())
+    train_palettes(folder, checkpoint, PALETTE_RECIPES[name], device, progress)
 
 
 def train(folder: Path, tokenizer: Path, recipe: Recipe, device: torch.device, progress: Progress) -> None:

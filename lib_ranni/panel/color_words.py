@@ -1,6 +1,8 @@
-"""What the color words of descriptions look like."""
+"""Color words in descriptions: what they look like, and whether a text says one."""
 
 from __future__ import annotations
+
+import re
 
 COLORS = {
     "red": "#ff0000",
@@ -52,3 +54,11 @@ COLORS = {
     "blonde": "#faf0be",
 }
 """What a color word looks like."""
+
+_HUES = "红橘橙黄绿青蓝紫粉棕褐黑白灰金银"
+_SAID = re.compile(rf"\b(?:{'|'.join(COLORS)})\b|[{_HUES}](?=色|的)|米色", re.IGNORECASE)
+
+
+def says_color(text: str) -> bool:
+    """Whether a text names a color, in English or Chinese."""
+    return _SAID.search(text) is not None
