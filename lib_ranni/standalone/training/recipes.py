@@ -32,8 +32,8 @@ class Recipe(Struct, frozen=True):
 
     autoencoder: AutoencoderRecipe = AutoencoderRecipe()
     scenes: int = 25_600
-    laid: int = 8_192
     denoiser: DenoiserRecipe = DenoiserRecipe()
+    laid: int = 8_192
 
 
 RECIPES: dict[str, Recipe] = {
@@ -42,8 +42,8 @@ RECIPES: dict[str, Recipe] = {
     "gpu": Recipe(
         AutoencoderRecipe(steps=12_000, encoder_steps=8_000, batch=64),
         scenes=131_072,
-        laid=32_768,
         denoiser=DenoiserRecipe(steps=40_000, batch=128, learning_rate=8e-4),
+        laid=32_768,
     ),
 }
 
