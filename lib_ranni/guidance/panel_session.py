@@ -3,10 +3,9 @@
     h = conv_in(x) + scale * P      for conditioned rows, at timesteps in (stop, start]
 
 where P is the panel conditioner's residual, made for the latent's own size. That of palettes, C, acts to
-the end: the gate leaves details to the prompt once things are in place, but a color let go of is lost.
-The local mask, which has no
-gate and no scale, lets each label's words act inside its boxes only. Rows of the negative side get neither;
-the end token is closed for both sides (ranni.md 4.2 to 4.6).
+the end: the gate leaves details to the prompt once things are in place, but a color let go of is lost. The
+local mask, which has no gate and no scale, lets each label's words act inside its boxes only. Rows of the
+negative side get none of these; the end token is closed for both sides (ranni.md 4.2 to 4.6).
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ class PanelControlSession(UNetHooks):
         return layout if colors is None else colors if layout is None else layout + colors
 
     def _made(self, part: str, image: int, output: Tensor, make: Make) -> Tensor | None:
-        """A part (..., C, h, w) of one picture's, made once for each size and set of active elements."""
+        """One picture's part (..., C, h, w), made once for each size and set of active elements."""
         grid: Grid = (output.shape[-2], output.shape[-1])
         key = (part, image, self._active[image], grid, output.device, output.dtype)
         if key not in self._residuals:

@@ -205,13 +205,34 @@ def test_what_is_noised_shall_become_what_it_should_have_been() -> None:
     assert sorted(t * 6 // 1000 for t in given.timesteps.tolist()) == [0, 1, 2, 3, 4, 5]
 
 
+class _Always(Random):
+    """Chance that always says the same."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(0)
+        self._value = value
+
+    def random(self) -> float:
+        return self._value
+
+
 def test_turned_latents_lie_on_the_way_from_other_colors(checkpoint: Checkpoint) -> None:
-    clean = torch.zeros(2, 4, 16, 16)
-    turned = turned_latents([SCENE, SCENE], clean, checkpoint, Random(5))
-    assert torch.equal(turned, turned_latents([SCENE, SCENE], clean, checkpoint, Random(5)))
-    assert turned.shape == clean.shape
-    assert all(0 < float(one.std()) < 2 for one in turned)
-    assert not torch.allclose(turned[0], turned[1], atol=1e-2)
+    scale = checkpoint.vae.config.scaling_factor
+    clean = latents.encoded_scenes(checkpoint.vae, [SCENE]) * scale
+    assert torch.equal(turned_latents([SCENE], clean, checkpoint, _Always(0.0)), clean)
+    turned = turned_latents([SCENE], clean, checkpoint, _Always(1 - 1e-9))
+    halfway = turned_latents([SCENE], clean, checkpoint, _Always(0.5))
+    for item in SCENE.objects:
+        y, x = round(item.y * 16), round(item.x * 16)
+        moved, half = (part[0, :, y, x] - clean[0, :, y, x] for part in (turned, halfway))
+        # The background stays as it is.
+        assert float(moved.norm()) > 5 * float((turned - clean)[0, :, 0, -1].norm())
+        assert float(half.norm()) > 0.1
+    picture = checkpoint.vae.decode(turned / scale).sample[0]
+    seen = (picture[:, 38, 38] * 127.5 + 127.5).tolist()
+    other = with_other_colors(SCENE, _Always(1 - 1e-9)).objects[0].color
+    assert other != SCENE.objects[0].color
+    assert seen == pytest.approx(COLORS[other], abs=30)
 
 
 class _Interrupting(Progress):
@@ -240,7 +261,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     palettes = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], steps=2, batch=2, warmup=2)
     patch.setitem(recipes.PALETTE_RECIPES, "cpu", palettes)
     with pytest.raises(KeyboardInterrupt):
-        recipes.train_conditioner(folder, load_checkpoint(out, "cpu"), "cpu", CPU, _Interrupting())
+        recipes.train_conditioner(folder, load_checkpoint(out, "cpu"), "cpu", _Interrupting())
     words = ("train", "control", "--run", str(folder), "--recipe", "cpu", "--threads", "1", "--out", str(out))
     assert cli.main(words) == 0
     yield folder
@@ -251,7 +272,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_an_interrupted_run_ends_the_same(trained: Path, tmp_path: Path, checkpoint: Checkpoint) -> None:
     (tmp_path / "latents").symlink_to(trained / "latents")
     recipe = recipes.CONTROL_RECIPES["cpu"]
-    training.train_control(tmp_path, checkpoint, recipe, CPU, Progress())
+    training.train_control(tmp_path, checkpoint, recipe, Progress())
     whole, resumed = (checkpointing.load(folder / "control.pt", CPU) for folder in (tmp_path, trained))
     assert whole is not None
     assert resumed is not None
@@ -287,4 +308,4 @@ def test_the_second_stage_learns_palettes_alone(trained: Path) -> None:
 
 def test_palettes_are_not_trained_before_the_rest(tmp_path: Path, checkpoint: Checkpoint) -> None:
     with pytest.raises(ModelError, match="no trained panel conditioner yet"):
-        training.train_palettes(tmp_path, checkpoint, recipes.PALETTE_RECIPES["cpu"], CPU, Progress())
+        training.train_palettes(tmp_path, checkpoint, recipes.PALETTE_RECIPES["cpu"], Progress())

@@ -78,7 +78,7 @@ def _control(folder: Path, recipe: str, device: torch.device, args: Namespace) -
     out = args.out or SHAPES
     if not args.publish_only:
         checkpoint = load_checkpoint(out, str(device))
-        train_conditioner(folder, checkpoint, recipe, device, Progress(folder / "log.jsonl"))
+        train_conditioner(folder, checkpoint, recipe, Progress(folder / "log.jsonl"))
     return publish_control(folder, out)
 
 

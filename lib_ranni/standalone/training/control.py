@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from lib_ranni.errors import ModelError
-from lib_ranni.evaluation.scenes import Scene, render
+from lib_ranni.evaluation.scenes import Scene
 from lib_ranni.guidance.panel_control import PanelConditioner, Widths, blended
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
-from lib_ranni.standalone.training.architecture import IMAGE_PX, TEXT_WIDTH, TIMESTEPS, UNET_CHANNELS
+from lib_ranni.standalone.training.architecture import TEXT_WIDTH, TIMESTEPS, UNET_CHANNELS
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.control_rows import (
     Batch,
@@ -35,7 +35,7 @@ from lib_ranni.standalone.training.control_rows import (
     with_other_colors,
 )
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
-from lib_ranni.standalone.training.latents import LatentSet, encoded
+from lib_ranni.standalone.training.latents import LatentSet, encoded_scenes
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import SLOTS, Regions
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
@@ -212,42 +212,34 @@ def noised(clean: Tensor, seen: Tensor, recipe: ControlRecipe, generator: torch.
 def turned_latents(scenes: Sequence[Scene], clean: Tensor, checkpoint: Checkpoint, rng: Random) -> Tensor:
     """Latents (B, C, h, w) of scenes on their way from other colors to their own."""
     others = [with_other_colors(scene, rng) for scene in scenes]
-    arrays = np.stack([np.asarray(render(scene, IMAGE_PX, rng=rng)) for scene in others])
-    pictures = torch.from_numpy(arrays).to(clean.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    other = encoded(checkpoint.vae, pictures) * checkpoint.vae.config.scaling_factor
+    other = encoded_scenes(checkpoint.vae, others, rng) * checkpoint.vae.config.scaling_factor
     shares = torch.tensor([rng.random() for _ in scenes], device=clean.device)
     return clean.lerp(other, shares.view(-1, 1, 1, 1))
 
 
-def train_control(
-    folder: Path,
-    checkpoint: Checkpoint,
-    recipe: ControlRecipe,
-    device: torch.device,
-    progress: Progress,
-) -> None:
+def trained_control(folder: Path, device: torch.device) -> dict[str, Any]:
+    """The state of a run's conditioner; raises `ModelError` if it has none yet."""
+    state = checkpointing.load(folder / "control.pt", device)
+    if state is None:
+        raise ModelError(f"{folder} holds no trained panel conditioner yet; let the training run first")
+    return state
+
+
+def train_control(folder: Path, checkpoint: Checkpoint, recipe: ControlRecipe, progress: Progress) -> None:
     """Train or resume the conditioner of the run in `folder`, whose latents are there, as `control.pt`."""
     torch.manual_seed(recipe.seed)
-    model = PanelConditioner(WIDTHS).to(device)
+    model = PanelConditioner(WIDTHS).to(checkpoint.unet.device)
     _train("panel conditioner", folder / "control.pt", model, folder, checkpoint, recipe, progress)
 
 
-def train_palettes(
-    folder: Path,
-    checkpoint: Checkpoint,
-    recipe: ControlRecipe,
-    device: torch.device,
-    progress: Progress,
-) -> None:
+def train_palettes(folder: Path, checkpoint: Checkpoint, recipe: ControlRecipe, progress: Progress) -> None:
     """Go on with the part for colors of the run's averaged conditioner alone, as `palettes.pt`.
 
     The run needs latents of scenes that are laid out, too. Raises `ModelError` if it has no conditioner yet.
     """
-    state = checkpointing.load(folder / "control.pt", device)
-    if state is None:
-        raise ModelError(f"{folder} holds no trained panel conditioner yet; let the training run first")
+    device = checkpoint.unet.device
     model = PanelConditioner(WIDTHS).to(device)
-    model.load_state_dict(state["ema"])
+    model.load_state_dict(trained_control(folder, device)["ema"])
     model.requires_grad_(False)
     assert model.ins_color_mapping is not None
     model.ins_color_mapping.requires_grad_(True)

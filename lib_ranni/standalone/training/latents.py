@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +32,13 @@ def encoded(vae: Any, images: torch.Tensor) -> torch.Tensor:
     return mode.float()
 
 
+def encoded_scenes(vae: Any, scenes: Sequence[Scene], rng: Random | None = None) -> torch.Tensor:
+    """Scenes, drawn with the jitter of `rng` if there is one, to latents as `encoded` gives them."""
+    arrays = np.stack([np.asarray(render(scene, IMAGE_PX, rng=rng)) for scene in scenes])
+    images = torch.from_numpy(arrays).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return encoded(vae, images)
+
+
 SceneSource = Callable[[Random], Scene]
 """A scene by chance."""
 
@@ -42,15 +49,12 @@ def encode_shard(
 ) -> None:
     """Draw and encode scenes `index * SHARD ...`; the file appears only when it is complete."""
     rng = Random(seed * 1_000_003 + index)
-    device = next(model.parameters()).device
     scenes: list[Scene] = []
     latents: list[np.ndarray] = []
     for _ in range(SHARD // 32):
         chunk = [source(rng) for _ in range(32)]
-        arrays = np.stack([np.asarray(render(s, IMAGE_PX, rng=rng)) for s in chunk])
-        images = torch.from_numpy(arrays).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         scenes += chunk
-        latents.append(encoded(model, images).cpu().numpy().astype(np.float16))
+        latents.append(encoded_scenes(model, chunk, rng).cpu().numpy().astype(np.float16))
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(

@@ -14,21 +14,20 @@ from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor
 
 from lib_ranni.evaluation.captions import background_text, caption, object_text
-from lib_ranni.evaluation.scenes import COLORS, SHAPES, Scene, random_scene, render
+from lib_ranni.evaluation.scenes import COLORS, SHAPES, Scene, random_scene
 from lib_ranni.guidance.weights import Mixing, weight_maps
 from lib_ranni.panel.types import Element, Panel
 from lib_ranni.planner.builtin.planner import BuiltinPlanner
 from lib_ranni.planner.protocol import PlanRequest, finish
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
-from lib_ranni.standalone.training.architecture import IMAGE_PX, LATENT_SIDE
+from lib_ranni.standalone.training.architecture import LATENT_SIDE
 from lib_ranni.standalone.training.control_rows import GRIDS, fitting_box
-from lib_ranni.standalone.training.latents import LatentSet, SceneSource, encoded
+from lib_ranni.standalone.training.latents import LatentSet, SceneSource, encoded_scenes
 from lib_ranni.standalone.training.layout_noise import Likeness
 from lib_ranni.standalone.training.layouts import (
     SIZED,
@@ -201,9 +200,7 @@ class Rows:
 
     def _encoded(self, scenes: list[Scene]) -> Tensor:
         vae: Any = self._checkpoint.vae
-        arrays = np.stack([np.asarray(render(scene, IMAGE_PX)) for scene in scenes])
-        images = torch.from_numpy(arrays).to(vae.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return encoded(vae, images).cpu() * float(vae.config.scaling_factor)
+        return encoded_scenes(vae, scenes).cpu() * float(vae.config.scaling_factor)
 
 
 def _text_of_one(scenes: list[Scene], rng: Random) -> str:

@@ -28,6 +28,7 @@ from lib_ranni.standalone.training.architecture import (
     make_autoencoder,
     text_config,
 )
+from lib_ranni.standalone.training.control import trained_control
 from lib_ranni.standalone.training.denoiser import Denoiser
 from lib_ranni.standalone.training.export import ldm_tensors, with_unknown_embedding
 from lib_ranni.standalone.training.tokens import UNKNOWN_WORD, CaptionTokens
@@ -82,10 +83,8 @@ def publish_control(run: Path, folder: Path) -> Path:
 
     Returns the checkpoint file. Raises `ModelError` if the run has no conditioner or the folder no file.
     """
-    state = checkpointing.load(run / "control.pt", torch.device("cpu"))
+    state = trained_control(run, torch.device("cpu"))
     file = folder / "shapes.safetensors"
-    if state is None:
-        raise ModelError(f"{run} holds no trained panel conditioner yet; let the training run first")
     if not file.exists():
         raise ModelError(f"there is no {file} that the panel conditioner could go into")
     tensors = {name: value for name, value in load_file(str(file)).items() if not name.startswith(PREFIX)}

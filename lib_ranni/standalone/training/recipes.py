@@ -67,9 +67,7 @@ PALETTE_RECIPES: dict[str, ControlRecipe] = {
 }
 
 
-def train_conditioner(
-    folder: Path, checkpoint: Checkpoint, name: str, device: torch.device, progress: Progress
-) -> None:
+def train_conditioner(folder: Path, checkpoint: Checkpoint, name: str, progress: Progress) -> None:
     """Run, or resume, both stages of the training of a panel conditioner for a checkpoint of shapes.
 
     Scenes are encoded with the checkpoint's own autoencoder unless the run has them already.
@@ -77,9 +75,9 @@ def train_conditioner(
     for part in (checkpoint.unet, checkpoint.vae):
         part.float()
     encode_scenes(folder, RECIPES[name].scenes, checkpoint.vae, SCENE_SEED, progress)
-    train_control(folder, checkpoint, CONTROL_RECIPES[name], device, progress)
+    train_control(folder, checkpoint, CONTROL_RECIPES[name], progress)
     encode_scenes(folder / LAID, RECIPES[name].laid, checkpoint.vae, SCENE_SEED, progress, laid_scenes())
-    train_palettes(folder, checkpoint, PALETTE_RECIPES[name], device, progress)
+    train_palettes(folder, checkpoint, PALETTE_RECIPES[name], progress)
 
 
 def train(folder: Path, tokenizer: Path, recipe: Recipe, device: torch.device, progress: Progress) -> None:
