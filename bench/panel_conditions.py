@@ -3,7 +3,7 @@
 Without a conditioner nothing is controlled but by --layout-noise and --attention-bias.
 
 colors     the suite's prompts without their colors, which only the palettes tell: share of boxes in which an
-           object of the asked color is drawn
+           object of the asked color is drawn, and in which it has the shape of the text
 keypoints  random scenes with boxes twice as large as their objects: IoU of what is drawn with the object that
            the points outline, with and without them
 overhead   seconds of a picture with panel control over those without, drawn in turns: median of the ratios
@@ -86,7 +86,7 @@ def _colors(draw: _Drawing, args: argparse.Namespace) -> None:
         provenance = with_fields(plan.provenance, prompt=prompt)
         panels.append(with_fields(plan, elements=elements, provenance=provenance))
         seeds.append(entry.seed)
-    boxes = right = told = 0
+    boxes = right = shaped = told = 0
     without = [_without_colors(panel) for panel in panels]
     pairs = zip(panels, draw(panels, seeds), draw(without, seeds), strict=True)
     for panel, picture, blind in pairs:
@@ -98,8 +98,12 @@ def _colors(draw: _Drawing, args: argparse.Namespace) -> None:
             asked = _color_of(element.colors[0])
             found, chance = _nearest(element.box, seen), _nearest(element.box, guessed)
             right += found is not None and found.color == asked
+            shaped += found is not None and found.shape in element.description.split()
             told += chance is not None and chance.color == asked
-    print(f"colors: {right}/{boxes} boxes = {right / boxes:.3f}; without palette {told / boxes:.3f}")
+    print(
+        f"colors: {right}/{boxes} boxes = {right / boxes:.3f}; without palette {told / boxes:.3f}; "
+        f"the text's shape {shaped / boxes:.3f}"
+    )
 
 
 def _named_by_palette(element: Element) -> Element:
@@ -163,18 +167,20 @@ def _kept(scene: Scene, picture: Image.Image) -> float:
 
 def _overhead(draw: _Drawing, args: argparse.Namespace) -> None:
     planner = BuiltinPlanner()
-    panels = [finish(planner.plan(PlanRequest(e.prompt))).panel for e in limited(load_suite(), 8)]
-    ratios = []
-    draw(panels, range(8))
-    for _ in range(args.rounds):
-        took = []
-        for scale in (draw.settings["control"], 0.0):
-            began = time.perf_counter()
-            draw(panels, range(8), control=scale)
-            took.append(time.perf_counter() - began)
-        ratios.append(took[0] / took[1])
-        print(f"{took[0]:.3f} s against {took[1]:.3f} s", file=sys.stderr)
-    print(f"overhead: {statistics.median(ratios):.3f} of a picture without panel control")
+    said = [finish(planner.plan(PlanRequest(e.prompt))).panel for e in limited(load_suite(), 8)]
+    unsaid = [with_fields(p, elements=tuple(_named_by_palette(e) for e in p.elements)) for p in said]
+    for what, panels in (("colors said by texts", said), ("by palettes", unsaid)):
+        ratios = []
+        draw(panels, range(8))
+        for _ in range(args.rounds):
+            took = []
+            for scale in (draw.settings["control"], 0.0):
+                began = time.perf_counter()
+                draw(panels, range(8), control=scale)
+                took.append(time.perf_counter() - began)
+            ratios.append(took[0] / took[1])
+            print(f"{took[0]:.3f} s against {took[1]:.3f} s", file=sys.stderr)
+        print(f"overhead, {what}: {statistics.median(ratios):.3f} of a picture without panel control")
 
 
 def _arguments() -> argparse.Namespace:

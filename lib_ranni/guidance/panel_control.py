@@ -5,15 +5,18 @@ For elements n with drawn box M_n (H, W) and label vector e_n, the full canvas w
     P = 1/N * sum over n of [ F(M_n) + g(e_n) * D(M_n) ]        (channels, H/8, W/8)
 
 where F is a stack of convolutions, g two linear layers and D a resize. The tensors are those of the
-released `ranni_sdv21_v1`. The paper's colors and keypoints, which the release lacks, are two further
-terms, whose last layers start at zero; a file without them loads as one that ignores both. Keypoints are
-of the same kind, Q(points_n). Palettes are a residual of their own,
+released `ranni_sdv21_v1`. The paper's colors and keypoints, which the release lacks, are further terms,
+whose last layers start at zero; a file without them loads as one that ignores both. Keypoints are of the
+same kind, Q(points_n). Palettes are a residual of their own,
 
+    R_t = C_t + S * f(h, mean of h over what shows there, C_t)
     C_t = c_t(palette_n) of the frontmost element n at a place, with the edges of D(M_n)
 
-that has a value of its own for some timesteps and is blended between them. In a mean over elements a color
-would be told the more faintly the more elements there are; and what is where is settled at high noise levels,
-while a hue can still turn at low ones, where the picture so far says most of it.
+In a mean over elements a color would be told the more faintly the more elements there are. c has a value of
+its own for some timesteps and is blended between them: what is where is settled at high noise levels, while
+a hue can still turn at low ones, where the picture so far says most of it. So f looks at it, as what the
+first convolution makes of it, h: what turns a wrong hue back is too much for a right one. S is 1 but on
+elements without a palette. A file without f loads as one that never looks.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ CELL_PX = 8
 """Pixels of a latent cell along each side."""
 
 BOX, TEXT, COLOR, POINT = "ins_box_mapping", "ins_text_mapping", "ins_color_mapping", "ins_point_mapping"
+FEEDBACK = "ins_color_feedback"
 LATTICE = 4
 """Colors along each side of the cube that a palette is told by."""
 KNOTS = 5
@@ -52,7 +56,8 @@ class Widths(Struct, frozen=True):
     """Sizes of a conditioner; the defaults are the release's.
 
     `hint` are the channels at full, half, quarter and eighth resolution, `text` the width of a label vector,
-    `out` that of the UNet's first block. `colors` and `keypoints` say whether it has those terms.
+    `out` that of the UNet's first block. `colors` and `keypoints` say whether it has those terms, `feedback`
+    whether colors look at the picture.
     """
 
     hint: tuple[int, int, int, int] = (16, 32, 96, 256)
@@ -60,6 +65,7 @@ class Widths(Struct, frozen=True):
     out: int = 320
     colors: bool = False
     keypoints: bool = False
+    feedback: bool = False
 
 
 class Painted(Struct, frozen=True):
@@ -102,6 +108,21 @@ def _color_stack(out: int) -> nn.Sequential:
     return nn.Sequential(table, nn.SiLU(), _zeroed(nn.Linear(out, KNOTS * out)))
 
 
+def _feedback(out: int) -> nn.Sequential:
+    hidden = 2 * out
+    return nn.Sequential(nn.Conv2d(3 * out, hidden, 1), nn.SiLU(), _zeroed(nn.Conv2d(hidden, out, 1)))
+
+
+class Colored(Struct, frozen=True):
+    """Palettes of a panel on its canvas: C at the knots (KNOTS, out, h, w), the share of each cell that each
+    element shows there (N, h, w), and which of them may be corrected (N,).
+    """
+
+    knots: Tensor
+    shares: Tensor
+    correctable: Tensor
+
+
 def blended(knots: Tensor, timestep: float) -> Tensor:
     """C_t: (KNOTS, ...) to (...), between the values at the two nearest knots."""
     place = min(max(timestep / _LAST_TIMESTEP, 0.0), 1.0) * (KNOTS - 1)
@@ -112,6 +133,19 @@ def blended(knots: Tensor, timestep: float) -> Tensor:
 def _resized(masks: Tensor, grid: Sequence[int]) -> Tensor:
     """D: (N, 1, H, W) to (N, 1, h, w)."""
     return F.interpolate(masks, tuple(grid), mode="bilinear", align_corners=True)
+
+
+def _shown(cells: Tensor) -> Tensor:
+    """Covered shares of cells (N, h, w), back to front, to those not hidden by what is in front."""
+    hidden = (1 - cells.flip(0)).cumprod(0).flip(0)
+    return cells * torch.cat([hidden[1:], torch.ones_like(cells[:1])])
+
+
+def _means(shares: Tensor, seen: Tensor) -> Tensor:
+    """(C, h, w): at each cell, the mean of `seen` (C, h, w) over what shows there, by shares (N, h, w)."""
+    shown = shares.flatten(1).to(seen)
+    means = seen.flatten(1) @ shown.T / shown.sum(1).clamp(min=1e-3)
+    return (means @ shown).view_as(seen)
 
 
 def on_lattice(colors: Tensor) -> Tensor:
@@ -142,6 +176,7 @@ class PanelConditioner(nn.Module):
         self.ins_text_mapping = _vector_stack(w.text, w.out)
         self.ins_color_mapping = _color_stack(w.out) if w.colors else None
         self.ins_point_mapping = _hint_stack(1, w.hint, w.out) if w.keypoints else None
+        self.ins_color_feedback = _feedback(w.out) if w.colors and w.feedback else None
 
     def forward(self, masks: Tensor, vectors: Tensor, marks: Tensor | None = None) -> Tensor:
         """(N, 1, H, W) masks and (N, text) vectors to each element's share of P, (N, out, H/8, W/8).
@@ -158,8 +193,8 @@ class PanelConditioner(nn.Module):
                 features = features.index_add(0, has.nonzero()[:, 0], pointed)
         return features
 
-    def painted_colors(self, masks: Tensor, palettes: Tensor) -> Tensor:
-        """C at the knots (KNOTS, out, H/8, W/8) of (N, 1, H, W) masks, back to front, and (N, K, 3) palettes.
+    def painted_colors(self, masks: Tensor, palettes: Tensor) -> Colored:
+        """(N, 1, H, W) masks, the canvas and then back to front, and (N, K, 3) palettes, on H/8 by W/8 cells.
 
         Palettes are colors, rows of NaN where there is none. An element without hides those behind it, too.
         """
@@ -168,18 +203,31 @@ class PanelConditioner(nn.Module):
         there = ~palettes.isnan().any(-1, keepdim=True)
         each: Tensor = self.ins_color_mapping(on_lattice(palettes.nan_to_num())) * there
         values = each.sum(1) / there.sum(1).clamp(min=1)  # the mean over an element's colors
-        cells = _resized(masks, (masks.shape[-2] // CELL_PX, masks.shape[-1] // CELL_PX))
-        painted = values.new_zeros(values.shape[1], *cells.shape[-2:])
-        for value, shown in zip(values, cells, strict=True):
-            painted = painted.lerp(value[:, None, None].expand_as(painted), shown.to(painted))
-        return painted.view(KNOTS, -1, *painted.shape[1:])
+        shares = _shown(_resized(masks, (masks.shape[-2] // CELL_PX, masks.shape[-1] // CELL_PX))[:, 0])
+        painted = torch.einsum("nc,nhw->chw", values, shares.to(values))
+        correctable = there.any(1)[:, 0]
+        correctable[0] = True  # strong colors in boxes leave their traces around them
+        return Colored(painted.view(KNOTS, -1, *painted.shape[1:]), shares, correctable)
+
+    def corrected(self, colored: Sequence[Colored], timesteps: Sequence[float], seen: Tensor) -> Tensor:
+        """R (B, out, h, w) of pictures for which the first convolution gave `seen` (B, out, h, w).
+
+        Where it has been trained to, it looks at what a picture is at each place and on the mean over what
+        shows there: an element, or the canvas around them all.
+        """
+        each = zip(colored, timesteps, strict=True)
+        colors = torch.stack([blended(one.knots, timestep) for one, timestep in each])
+        if self.ins_color_feedback is None:
+            return colors
+        seen = seen.to(colors)
+        whole = torch.stack([_means(one.shares, own) for one, own in zip(colored, seen, strict=True)])
+        correction: Tensor = self.ins_color_feedback(torch.cat([seen, whole, colors], 1))
+        where = torch.stack([one.shares[one.correctable].sum(0) for one in colored])
+        return colors + where[:, None] * correction
 
     @torch.no_grad()
-    def colored(self, elements: Sequence[Painted]) -> Tensor | None:
-        """C at the knots, (KNOTS, out, H/8, W/8) float32, of elements from back to front.
-
-        None where no palette can act.
-        """
+    def colored(self, elements: Sequence[Painted]) -> Colored | None:
+        """Palettes of the canvas and of elements from back to front; None where none can act."""
         palettes = [element.palette for element in elements]
         longest = max((len(colors) for colors in palettes if colors is not None), default=0)
         if self.ins_color_mapping is None or not longest:
@@ -224,8 +272,8 @@ def read_widths(tensors: Mapping[str, Tensor]) -> Widths:
             "give a checkpoint such as ranni_sdv21_v1, or a file of its panel_conditioner tensors"
         ) from error
     full, half, quarter, eighth = hint
-    colors, keypoints = (any(name.startswith(part) for name in tensors) for part in (COLOR, POINT))
-    return Widths((full, half, quarter, eighth), text, out, colors, keypoints)
+    parts = (any(name.startswith(part) for name in tensors) for part in (COLOR, POINT, FEEDBACK))
+    return Widths((full, half, quarter, eighth), text, out, *parts)
 
 
 def own_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -236,7 +284,7 @@ def own_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     own = {name.removeprefix(PREFIX): t for name, t in state.items() if name.startswith(PREFIX)}
     if own:
         return own
-    parts = (BOX, TEXT, COLOR, POINT)
+    parts = (BOX, TEXT, COLOR, POINT, FEEDBACK)
     return {name: t for name, t in state.items() if name.split(".", 1)[0] in parts}
 
 

@@ -2,16 +2,17 @@
 
     h = conv_in(x) + scale * P      for conditioned rows, at timesteps in (stop, start]
 
-where P is the panel conditioner's residual, made for the latent's own size. That of palettes, C, acts to
-the end: the gate leaves details to the prompt once things are in place, but a color let go of is lost. The
-local mask, which has no gate and no scale, lets each label's words act inside its boxes only. Rows of the
-negative side get none of these; the end token is closed for both sides (ranni.md 4.2 to 4.6).
+where P is the panel conditioner's residual, made for the latent's own size. That of palettes, R, acts to
+the end and looks at conv_in(x) in each step: the gate leaves details to the prompt once things are in place,
+but a color let go of is lost. The local mask, which has no gate and no scale, lets each label's words act
+inside its boxes only. Rows of the negative side get none of these; the end token is closed for both sides
+(ranni.md 4.2 to 4.6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +33,11 @@ from lib_ranni.guidance.hooks import (
 )
 from lib_ranni.guidance.local_mask import open_columns
 from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, unsaid_palette
-from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner, blended
+from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
 from lib_ranni.guidance.texts import Grid, PanelTexts, Text
 from lib_ranni.guidance.weights import region_coverage
 
-Make = Callable[[Sequence[Painted]], Tensor | None]
-"""Elements to a part of the residual, None where there is nothing of it."""
+T = TypeVar("T")
 
 HEARD_FROM = 0.25
 """Share of a cell that a box must cover for its words to be heard there."""
@@ -127,7 +127,7 @@ class PanelControlSession(UNetHooks):
         self._control = control
         self._masks = masks and (control.local_mask or control.close_end) and control.scale != 0
         self._timestep = 0.0
-        self._residuals: dict[tuple[Any, ...], Tensor | None] = {}
+        self._parts: dict[tuple[Any, ...], Any] = {}
         self._open: dict[tuple[Any, ...], Tensor] = {}
 
     def exchange(self, pictures: Sequence[PanelLabels]) -> None:
@@ -151,7 +151,7 @@ class PanelControlSession(UNetHooks):
         return super()._hook() if self._masks else []
 
     def _forget(self) -> None:
-        self._residuals.clear()
+        self._parts.clear()
         self._open.clear()
 
     def _begin_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -170,38 +170,51 @@ class PanelControlSession(UNetHooks):
     def _with_residual(self, output: Tensor, rows: Sequence[Row | None]) -> Tensor:
         self._require_announced(len(output), rows)
         acting = [(n, row.image) for n, row in enumerate(rows) if row is not None and not row.negative]
-        added = [(n, self._residual(image, output)) for n, image in acting]
-        if all(residual is None for _, residual in added):
+        if acting:
+            self._require_channels(output.shape[1])
+        with torch.autocast(output.device.type, enabled=False):
+            added = [*self._layouts(acting, output), *self._colors(acting, output)]
+        if not added:
             return output
         changed = output.clone()  # the rows of the negative side stay what they are, bit for bit
         for n, residual in added:
-            if residual is not None:
-                changed[n] += self._control.scale * residual
+            changed[n] += self._control.scale * residual.to(changed)
         return changed
 
-    def _residual(self, image: int, output: Tensor) -> Tensor | None:
-        """(C, h, w) of one picture at this timestep."""
-        placing = self._control.acts_at(self._timestep)
-        layout = self._made("layout", image, output, self._conditioner.merged) if placing else None
-        knots = self._made("colors", image, output, self._conditioner.colored)
-        colors = None if knots is None else blended(knots, self._timestep)
-        return layout if colors is None else colors if layout is None else layout + colors
+    def _require_channels(self, found: int) -> None:
+        wanted = self._conditioner.widths.out
+        if found != wanted:
+            raise GuidanceError(
+                f"the panel conditioner is for {wanted} channels, this model has {found} behind its first "
+                "convolution; use the checkpoint it was trained with"
+            )
 
-    def _made(self, part: str, image: int, output: Tensor, make: Make) -> Tensor | None:
-        """One picture's part (..., C, h, w), made once for each size and set of active elements."""
-        grid: Grid = (output.shape[-2], output.shape[-1])
-        key = (part, image, self._active[image], grid, output.device, output.dtype)
-        if key not in self._residuals:
+    def _layouts(self, acting: Sequence[tuple[int, int]], seen: Tensor) -> list[tuple[int, Tensor]]:
+        """P (C, h, w) of rows, each with its picture, at this timestep."""
+        if not self._control.acts_at(self._timestep):
+            return []
+        return [(n, self._made("layout", image, seen, self._conditioner.merged)) for n, image in acting]
+
+    def _colors(self, acting: Sequence[tuple[int, int]], seen: Tensor) -> list[tuple[int, Tensor]]:
+        """R (C, h, w) of rows whose pictures have palettes, at this timestep."""
+        made = [(n, self._made("colors", image, seen, self._conditioner.colored)) for n, image in acting]
+        found = [(n, colored) for n, colored in made if colored is not None]
+        if not found:
+            return []
+        numbers, colored = [n for n, _ in found], [one for _, one in found]
+        corrected = self._conditioner.corrected(colored, [self._timestep] * len(found), seen[numbers])
+        return list(zip(numbers, corrected, strict=True))
+
+    def _made(self, part: str, image: int, seen: Tensor, make: Callable[[Sequence[Painted]], T]) -> T:
+        """One picture's part, made once for each size and set of active elements."""
+        grid: Grid = (seen.shape[-2], seen.shape[-1])
+        key = (part, image, self._active[image], grid, seen.device)
+        if key not in self._parts:
+            self._conditioner.to(seen.device)
             size = (grid[0] * CELL_PX, grid[1] * CELL_PX)
-            with torch.autocast(output.device.type, enabled=False):
-                made = make(self._pictures[image].painted(self._active[image], size))
-            if made is not None and made.shape[-3:] != output.shape[1:]:
-                raise GuidanceError(
-                    f"the panel conditioner is for {made.shape[-3]} channels, this model has "
-                    f"{output.shape[1]} behind its first convolution; use the checkpoint it was trained with"
-                )
-            self._residuals[key] = None if made is None else made.to(output)
-        return self._residuals[key]
+            self._parts[key] = make(self._pictures[image].painted(self._active[image], size))
+        found: T = self._parts[key]
+        return found
 
     # The local mask
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ from lib_ranni.guidance.panel_control import (
     blended,
     make_conditioner,
     on_lattice,
+    read_widths,
 )
 from lib_ranni.guidance.panel_files import read_conditioner
 from lib_ranni.panel.types import Box, Element, Keypoint, Mask
@@ -124,7 +126,9 @@ def test_a_batch_is_its_elements_one_by_one() -> None:
     torch.testing.assert_close(model.merged(single), layout, atol=1e-5, rtol=1e-4)
     colors = model.colored(single)
     assert colors is not None
-    torch.testing.assert_close(colors, model.painted_colors(masks, palettes))
+    together = model.painted_colors(masks, palettes)
+    for name in ("knots", "shares", "correctable"):
+        torch.testing.assert_close(getattr(colors, name), getattr(together, name))
 
 
 def test_keypoints_act_and_their_absence_does_not() -> None:
@@ -147,7 +151,7 @@ def colors_of(model: PanelConditioner, *drawn: tuple[Box, Tensor | None]) -> Ten
     size = (64, 64)
     found = model.colored([Painted(box_mask(box, size), torch.zeros(6), colors) for box, colors in drawn])
     assert found is not None
-    return found[1]
+    return found.knots[1]
 
 
 def test_a_palette_colors_its_box_alone_however_many_elements_there_are() -> None:
@@ -181,8 +185,46 @@ def test_palettes_are_blended_between_timesteps() -> None:
     model = trained(FULL)
     found = model.colored([Painted(torch.ones(64, 64), torch.zeros(6), RED)])
     assert found is not None
-    assert found.shape == (KNOTS, 8, 8, 8)
-    assert not torch.allclose(blended(found, 900), blended(found, 100), atol=1e-2)
+    assert found.knots.shape == (KNOTS, 8, 8, 8)
+    at_900, at_100 = model.corrected([found, found], [900, 100], torch.zeros(2, 8, 8, 8))
+    torch.testing.assert_close(at_900, blended(found.knots, 900))
+    assert not torch.allclose(at_900, at_100, atol=1e-2)
+
+
+def test_colors_are_corrected_by_what_the_picture_is_there() -> None:
+    model = trained(msgspec.structs.replace(FULL, feedback=True))
+    size, seen = (64, 64), torch.randn(8, 8, 8)
+    canvas = Painted(torch.ones(size), torch.zeros(6))
+    left = Painted(box_mask(Box(0, 0, 0.25, 1), size), torch.zeros(6), RED)
+    right = Painted(box_mask(Box(0.75, 0, 1, 1), size), torch.zeros(6))
+    colored = model.colored([canvas, left, right])
+    assert colored is not None
+
+    def added(x: Tensor) -> Tensor:
+        return model.corrected([colored], [400], x[None])[0] - blended(colored.knots, 400)
+
+    first, changed = added(seen), seen.clone()
+    assert first[:, :, :5].abs().amax((0, 1)).min() > 1e-3  # with the canvas, on which colors leave traces
+    assert not first[:, :, 6:].any()  # an element without a palette is left as it is
+    changed[:, 0, 0] += 4  # a corner of the left element: its mean is another, and so are all of its cells
+    moved = (added(changed) - first).abs().amax(0)
+    assert moved[:, :2].amin() > 1e-6
+    assert moved[0, 0] > 5 * moved[1:, :2].amax()
+    assert not moved[:, 3:].any()
+
+
+def test_feedback_begins_with_no_say_and_is_known_by_its_tensors() -> None:
+    widths = msgspec.structs.replace(FULL, feedback=True)
+    model = PanelConditioner(widths)
+    assert read_widths(model.state_dict()) == widths
+    canvas = Painted(torch.ones(64, 64), torch.zeros(6), RED)
+    colored = model.colored([canvas])
+    assert colored is not None
+    same = blended(colored.knots, 500)
+    assert torch.equal(model.corrected([colored], [500], torch.randn(1, 8, 8, 8))[0], same)
+    state = trained(widths).state_dict()
+    without = make_conditioner({name: t for name, t in state.items() if "feedback" not in name})
+    assert without.widths == FULL
 
 
 def test_a_palette_of_several_colors_is_their_mean() -> None:

@@ -136,25 +136,44 @@ def test_each_picture_of_a_batch_has_its_own_panel(unet, conditioner, labels) ->
         torch.testing.assert_close(together[[n, 2 + n]], alone, atol=1e-5, rtol=1e-4)
 
 
+def behind(
+    unet: nn.Module, conditioner: PanelConditioner, picture: PanelLabels, control: Control, timestep: float
+) -> tuple[Tensor, Tensor]:
+    """What the first convolution gives for the conditioned row, and what is added to it."""
+    seen: list[Tensor] = []
+    rows = rows_of(picture)
+    with PanelControlSession(unet, conditioner, [picture], control, masks=False) as session:
+        handle = behind_first(unet).register_forward_hook(lambda m, a, o: seen.append(o))
+        session.assign(rows, 0.0)
+        call(unet, rows, timestep=timestep)
+        call(unet, rows, timestep=timestep)  # nobody announced this one
+        handle.remove()
+    assert torch.equal(seen[0][0], seen[1][0])  # the negative side
+    return seen[1][1], seen[0][1] - seen[1][1]
+
+
+def test_palettes_look_at_the_picture_in_each_step(unet, labels, element) -> None:
+    conditioner = trained(Widths((2, 3, 4, 5), 6, CHANNELS, colors=True, feedback=True))
+    picture = labels(elements=[element(0, 0, 0.5, 1, colors=("#ff0000",))])
+    colored = conditioner.colored(picture.painted((0,), (80, 72)))
+    assert colored is not None
+    first, added = behind(unet, conditioner, picture, Control(0.5), 300)
+    wanted, other = 0.5 * conditioner.corrected([colored] * 2, [300, 300], torch.stack([first, -first]))
+    torch.testing.assert_close(added, wanted, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(added, other, atol=1e-1)
+
+
 def test_palettes_act_to_the_end_and_beside_the_layout(unet, labels, element) -> None:
     conditioner = trained(Widths((2, 3, 4, 5), 6, CHANNELS, colors=True))
     bare = labels(elements=[element(0, 0, 0.5, 1)])
     red = labels(elements=[element(0, 0, 0.5, 1, colors=("#ff0000",))])
-    knots = conditioner.colored(red.painted((0,), (80, 72)))
+    colored = conditioner.colored(red.painted((0,), (80, 72)))
     layout = conditioner.merged(red.painted((0,), (80, 72)))
-    assert knots is not None
+    assert colored is not None
+    knots = colored.knots
 
     def added(picture: PanelLabels, control: Control, timestep: float) -> Tensor:
-        seen: list[Tensor] = []
-        rows = rows_of(picture)
-        with PanelControlSession(unet, conditioner, [picture], control, masks=False) as session:
-            handle = behind_first(unet).register_forward_hook(lambda m, a, o: seen.append(o))
-            session.assign(rows, 0.0)
-            call(unet, rows, timestep=timestep)
-            call(unet, rows, timestep=timestep)  # nobody announced this one
-            handle.remove()
-        assert torch.equal(seen[0][0], seen[1][0])  # the negative side
-        return seen[0][1] - seen[1][1]
+        return behind(unet, conditioner, picture, control, timestep)[1]
 
     near = {"atol": 1e-5, "rtol": 1e-4}
     torch.testing.assert_close(added(red, Control(0.5), 800), 0.5 * (layout + blended(knots, 800)), **near)

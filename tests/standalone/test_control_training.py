@@ -14,6 +14,7 @@ import torch
 from PIL import ImageColor
 from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from lib_ranni.errors import ModelError
 from lib_ranni.evaluation.scenes import (
@@ -38,13 +39,13 @@ from lib_ranni.panel.types import Box
 from lib_ranni.standalone import cli
 from lib_ranni.standalone.checkpoint import SHAPES, Checkpoint, load_checkpoint
 from lib_ranni.standalone.labels import panel_labels
+from lib_ranni.standalone.schedulers import make_scheduler
 from lib_ranni.standalone.training import checkpointing, latents, recipes
 from lib_ranni.standalone.training import control as training
 from lib_ranni.standalone.training.control import (
     ControlRecipe,
     FrozenUNet,
     TextStates,
-    noised,
     turned_latents,
 )
 from lib_ranni.standalone.training.control_rows import (
@@ -59,6 +60,7 @@ from lib_ranni.standalone.training.control_rows import (
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import Recipe
+from lib_ranni.standalone.training.walks import Noised, levels, mixed, moved, noised, wanted_v
 from tests.standalone.test_panel_control import _untrained
 
 CPU = torch.device("cpu")
@@ -134,9 +136,13 @@ def test_training_sees_what_inference_computes(checkpoint: Checkpoint, regional:
     elements, _ = scene_elements(SCENE, rows, Random(6))
     x = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     vectors = states.labels(batch.elements.texts)
-    residual = training.batch_residual(model, batch.elements, vectors, torch.tensor([timestep]), STOP)
+    at = torch.tensor([timestep])
+
+    def residual(seen: Tensor) -> Tensor:
+        return training.batch_residual(model, batch.elements, vectors, at, STOP, seen)
+
     with FrozenUNet(checkpoint) as frozen:
-        wanted = frozen(x, torch.tensor([timestep]), residual, training.unet_arguments(batch, states, CPU))
+        wanted = frozen(x, at, residual, training.unet_arguments(batch, states, CPU))
 
     encoder, caption = checkpoint.encoder, batch.captions[0]
     texts = PanelTexts(
@@ -192,17 +198,56 @@ def test_what_is_noised_shall_become_what_it_should_have_been() -> None:
     clean = torch.randn(6, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     seen = clean.clone()
     seen[3:] += 0.5
-    recipe = ControlRecipe(high_noise=1.0)
-    given = noised(clean, seen, recipe, torch.Generator().manual_seed(2))
+    chance = torch.Generator().manual_seed(2)
+    given = noised(clean, seen, levels(6, 1.0, chance), chance)
     a = alphas_cumprod()[given.timesteps].view(-1, 1, 1, 1)
-    found = a.sqrt() * given.noisy - (1 - a).sqrt() * given.target
+    target = wanted_v(given, clean)
+    found = a.sqrt() * given.noisy - (1 - a).sqrt() * target
     torch.testing.assert_close(found, clean, atol=1e-4, rtol=1e-4)
     noise = (given.noisy - a.sqrt() * seen) / (1 - a).sqrt()
     usual = a.sqrt() * noise - (1 - a).sqrt() * clean
-    torch.testing.assert_close(given.target[:3], usual[:3], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(target[:3], usual[:3], atol=1e-4, rtol=1e-4)
     assert given.weight[:3].eq(1).all()
     torch.testing.assert_close(given.weight[3:], 1 - a[3:])
     assert sorted(t * 6 // 1000 for t in given.timesteps.tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_batch_walks_as_ddim_does(checkpoint: Checkpoint) -> None:
+    x, v = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(3)).unbind()
+    timesteps, stride = torch.tensor([999, 400, 30]), torch.tensor([50, 50, 50])
+    after = moved(Noised(timesteps, x, torch.ones(3, 1, 1, 1)), v, stride)
+    assert after.timesteps.tolist() == [949, 350, 0]
+    scheduler = make_scheduler("ddim", checkpoint.scheduler)
+    scheduler.set_timesteps(20)
+    for n in (0, 1):
+        wanted = scheduler.step(v[n], int(timesteps[n]), x[n]).prev_sample
+        torch.testing.assert_close(after.noisy[n], wanted, atol=1e-4, rtol=1e-4)
+    # With the very prediction that is wanted, the way leads to the clean picture with the noise that is left.
+    clean, noise = torch.randn(2, 3, 4, 16, 16, generator=torch.Generator().manual_seed(4)).unbind()
+    a = alphas_cumprod()[timesteps].view(-1, 1, 1, 1)
+    now = Noised(timesteps, a.sqrt() * clean + (1 - a).sqrt() * noise, torch.ones(3, 1, 1, 1))
+    for _ in range(20):
+        now = moved(now, wanted_v(now, clean), stride)
+    least = alphas_cumprod()[0]
+    wanted = least.sqrt() * clean + (1 - least).sqrt() * noise
+    torch.testing.assert_close(now.noisy, wanted, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(now.weight, (1 - least).expand(3, 1, 1, 1))
+
+
+def test_rows_of_two_ways_are_put_together() -> None:
+    at = torch.tensor([5, 6])
+    first, second = (Noised(at, torch.full((2, 1, 2, 2), n), torch.full((2, 1, 1, 1), n)) for n in (1.0, 2.0))
+    found = mixed(first, second, torch.tensor([True, False]))
+    assert found.noisy[:, 0, 0, 0].tolist() == found.weight.flatten().tolist() == [1, 2]
+    assert torch.equal(found.timesteps, at)
+
+
+def test_states_are_saved_between_batches_only(tmp_path: Path, checkpoint: Checkpoint, trained: Path) -> None:
+    for name in ("latents", "laid", "control.pt"):
+        (tmp_path / name).symlink_to(trained / name)
+    recipe = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], save_every=7)
+    with pytest.raises(ValueError, match="multiple of walk"):
+        training.train_palettes(tmp_path, checkpoint, recipe, Progress())
 
 
 class _Always(Random):
@@ -303,7 +348,7 @@ def test_the_second_stage_learns_palettes_alone(trained: Path) -> None:
     assert second is not None
     changed = {name for name, value in second["model"].items() if not torch.equal(value, first["ema"][name])}
     assert changed
-    assert all(name.startswith("ins_color_mapping.") for name in changed)
+    assert {name.split(".")[0] for name in changed} == {"ins_color_mapping", "ins_color_feedback"}
 
 
 def test_palettes_are_not_trained_before_the_rest(tmp_path: Path, checkpoint: Checkpoint) -> None:

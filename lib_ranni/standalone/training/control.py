@@ -3,14 +3,15 @@
 The loss is the denoiser's own, on v, with the residual behind the first convolution. Cells inside boxes
 count more, and so do high noise levels: there it is decided what will be where. A second stage goes on with
 the part for colors alone, on scenes whose colors nearly no text names: beside all else there is to learn,
-palettes are learned last. In many of its rows what is noised has other colors than those to be found: in
-steps a picture can have turned to a wrong one, and nothing else teaches a palette to turn it back.
+palettes are learned last. In many of its rows what is noised has other colors than those to be found, and
+every batch is drawn on for a few steps: in steps a picture can turn to a wrong color, and nothing else
+teaches a palette to turn it back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -22,10 +23,10 @@ from torch import Tensor
 
 from lib_ranni.errors import ModelError
 from lib_ranni.evaluation.scenes import Scene
-from lib_ranni.guidance.panel_control import PanelConditioner, Widths, blended
+from lib_ranni.guidance.panel_control import PanelConditioner, Widths
 from lib_ranni.standalone.checkpoint import Checkpoint
 from lib_ranni.standalone.training import checkpointing
-from lib_ranni.standalone.training.architecture import TEXT_WIDTH, TIMESTEPS, UNET_CHANNELS
+from lib_ranni.standalone.training.architecture import TEXT_WIDTH, UNET_CHANNELS
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.control_rows import (
     Batch,
@@ -34,15 +35,23 @@ from lib_ranni.standalone.training.control_rows import (
     make_batch,
     with_other_colors,
 )
-from lib_ranni.standalone.training.denoiser import alphas_cumprod
 from lib_ranni.standalone.training.latents import LatentSet, encoded_scenes
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import SLOTS, Regions
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
 from lib_ranni.standalone.training.tokens import CaptionTokens
+from lib_ranni.standalone.training.walks import levels, mixed, moved, noised, wanted_v
 
-WIDTHS = Widths((8, 16, 32, 64), TEXT_WIDTH, UNET_CHANNELS[0], colors=True, keypoints=True)
+WIDTHS = Widths((8, 16, 32, 64), TEXT_WIDTH, UNET_CHANNELS[0], colors=True, keypoints=True, feedback=True)
 KEPT_TEXTS = 20_000
+LONGEST_STRIDE = 50
+"""Timesteps of a step of drawing: 20 of them draw a picture."""
+SETTLED_BELOW = 850
+"""Rows that begin at higher timesteps are not drawn on: what is where is not settled yet, and a drawing that
+went its own way would be taught to be a mean of what it could have been.
+"""
+MOST_GUIDANCE = 3.0
+"""Guidance scales that a batch is drawn on by begin at 1 and end here."""
 LAID = "laid"
 """The folder of scenes laid out by the planner, in that of a run."""
 
@@ -51,7 +60,8 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     """A warm-up, then a cosine to zero. `high_noise` < 1 prefers high noise levels, `inside` is the further
     weight of cells in boxes. Down to the timestep `stop` boxes and labels act, below it only palettes. So
     many of the rows as `turned` are noised from other colors than theirs, and as `laid` are of scenes laid
-    out by the planner, whose objects are larger.
+    out by the planner, whose objects are larger. Each batch is drawn on for `walk` steps, of `save_every` a
+    divisor.
     """
 
     steps: int = 8_000
@@ -63,6 +73,7 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     inside: float = 3.0
     stop: float = 0.0
     turned: float = 0.0
+    walk: int = 1
     laid: float = 0.0
     rows: RowsRecipe = RowsRecipe()
     save_every: int = 250
@@ -126,7 +137,7 @@ class FrozenUNet:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._unet = checkpoint.unet
-        self._residual: Tensor | None = None
+        self._residual: Callable[[Tensor], Tensor] | None = None
 
     def __enter__(self) -> FrozenUNet:
         self._processors = self._unet.attn_processors
@@ -139,29 +150,41 @@ class FrozenUNet:
         self._unet.set_attn_processor(self._processors)
 
     def _add(self, module: Any, args: Any, output: Tensor) -> Tensor:
-        return output if self._residual is None else output + self._residual.to(output.dtype)
+        return output if self._residual is None else output + self._residual(output).to(output.dtype)
 
-    def __call__(self, noisy: Tensor, timesteps: Tensor, residual: Tensor, given: dict[str, Any]) -> Tensor:
-        """(B, 4, h, w) to v of the same shape."""
+    def __call__(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        residual: Callable[[Tensor], Tensor] | None,
+        given: dict[str, Any],
+    ) -> Tensor:
+        """(B, 4, h, w) to v of the same shape; `residual` is made of what the first convolution gives."""
         self._residual = residual
         v: Tensor = self._unet(noisy, timesteps, **given).sample
         return v
 
 
 def batch_residual(
-    conditioner: PanelConditioner, elements: Elements, labels: Tensor, timesteps: Tensor, stop: float
+    conditioner: PanelConditioner,
+    elements: Elements,
+    labels: Tensor,
+    timesteps: Tensor,
+    stop: float,
+    seen: Tensor,
 ) -> Tensor:
-    """(rows, out, h, w) at the rows' timesteps: palettes, and above `stop` what boxes and labels give."""
+    """(rows, out, h, w) at the rows' timesteps: palettes, and above `stop` what boxes and labels give.
+
+    `seen` (rows, out, h, w) is what it is added to.
+    """
     device, rows = labels.device, len(timesteps)
     owner, masks, palettes = (part.to(device) for part in (elements.rows, elements.masks, elements.palettes))
     parts = conditioner(masks, labels, elements.marks.to(device))
     total = parts.new_zeros(rows, *parts.shape[1:]).index_add(0, owner, parts)
     shares = (timesteps > stop).to(parts) / torch.bincount(owner, minlength=rows)
-    colors = []
-    for row, timestep in enumerate(timesteps.tolist()):
-        own = owner == row
-        colors.append(blended(conditioner.painted_colors(masks[own], palettes[own]), timestep))
-    return total * shares[:, None, None, None] + torch.stack(colors)
+    owned = [owner == row for row in range(rows)]
+    colored = [conditioner.painted_colors(masks[own], palettes[own]) for own in owned]
+    return total * shares[:, None, None, None] + conditioner.corrected(colored, timesteps.tolist(), seen)
 
 
 def unet_arguments(batch: Batch, states: TextStates, device: torch.device) -> dict[str, Any]:
@@ -179,33 +202,6 @@ def unet_arguments(batch: Batch, states: TextStates, device: torch.device) -> di
         "encoder_hidden_states": states.contexts(batch.captions),
         "cross_attention_kwargs": {"regions": regions, "bias": bias},
     }
-
-
-class Noised(NamedTuple):
-    """Latents at timesteps (B,), the v by which they become what they shall, and a weight (B, 1, 1, 1) of its
-    error.
-    """
-
-    timesteps: Tensor
-    noisy: Tensor
-    target: Tensor
-    weight: Tensor
-
-
-def noised(clean: Tensor, seen: Tensor, recipe: ControlRecipe, generator: torch.Generator) -> Noised:
-    """Latents (B, C, h, w) `seen`, one at a timestep of each part of the noise levels, that shall be `clean`.
-
-    Where the two are not the same, the error counts as one of the latents: v's would grow without bound.
-    """
-    count, device = len(clean), clean.device
-    u = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    timesteps = (u**recipe.high_noise * TIMESTEPS).long().clamp(max=TIMESTEPS - 1).to(device)
-    noise = torch.randn(clean.shape, generator=generator).to(device)
-    a = alphas_cumprod().to(device)[timesteps].view(-1, 1, 1, 1)
-    noisy = a.sqrt() * seen + (1 - a).sqrt() * noise
-    target = (a.sqrt() * noisy - clean) / (1 - a).sqrt()
-    turned = (seen != clean).flatten(1).any(1).view(-1, 1, 1, 1)
-    return Noised(timesteps, noisy, target, torch.where(turned, 1 - a, 1.0))
 
 
 @torch.no_grad()
@@ -241,8 +237,9 @@ def train_palettes(folder: Path, checkpoint: Checkpoint, recipe: ControlRecipe, 
     model = PanelConditioner(WIDTHS).to(device)
     model.load_state_dict(trained_control(folder, device)["ema"])
     model.requires_grad_(False)
-    assert model.ins_color_mapping is not None
-    model.ins_color_mapping.requires_grad_(True)
+    for part in (model.ins_color_mapping, model.ins_color_feedback):
+        assert part is not None
+        part.requires_grad_(True)
     _train("palettes", folder / "palettes.pt", model, folder, checkpoint, recipe, progress)
 
 
@@ -259,40 +256,72 @@ def _train(
     optimizer = torch.optim.AdamW(learned, lr=0.0, weight_decay=0.0, betas=(0.9, 0.99))
     ema = checkpointing.Ema(model, recipe.ema)
     stage = Stage(name, path, model, optimizer, recipe.steps, recipe.save_every, ema)
-    data, states = _Data(LatentSet(folder), LatentSet(folder / LAID)), TextStates(checkpoint)
+    data = _Data(LatentSet(folder), LatentSet(folder / LAID))
     with FrozenUNet(checkpoint) as frozen:
-
-        def loss_of(step: int) -> Tensor:
-            return _step_loss(step, recipe, model, frozen, data, states, checkpoint)
-
-        train_steps(stage, stage.resume()["step"], loss_of, recipe.rate, progress)
+        lesson = _Lesson(recipe, model, frozen, data, checkpoint)
+        train_steps(stage, stage.resume()["step"], lesson.loss, recipe.rate, progress)
 
 
-def _step_loss(
-    step: int,
-    recipe: ControlRecipe,
-    model: PanelConditioner,
-    frozen: FrozenUNet,
-    data: _Data,
-    states: TextStates,
-    checkpoint: Checkpoint,
-) -> Tensor:
-    """The loss of a step, all of whose choices come from its number."""
-    device = next(model.parameters()).device
-    rng, generator = step_chance(recipe.seed, step)
-    states.forget()
-    scenes, latents = data.rows(recipe, rng)
-    clean = torch.from_numpy(latents).to(device).float() * checkpoint.vae.config.scaling_factor
-    batch = make_batch(scenes, states.tokens, recipe.rows, rng)
-    labels = states.labels(batch.elements.texts)  # in full precision, however often they were asked for
-    given = unet_arguments(batch, states, device)
-    seen = clean.clone()
-    turned = [row for row in range(len(scenes)) if rng.random() < recipe.turned]
-    if turned:
-        seen[turned] = turned_latents([scenes[row] for row in turned], clean[turned], checkpoint, rng)
-    timesteps, noisy, target, certain = noised(clean, seen, recipe, generator)
-    with torch.autocast(device.type, torch.bfloat16):
-        residual = batch_residual(model, batch.elements, labels, timesteps, recipe.stop)
-        predicted = frozen(noisy, timesteps, residual, given)
-    weight = 1 + recipe.inside * batch.inside.to(device)
-    return (weight * certain * (predicted.float() - target) ** 2).mean() / weight.mean()
+class _Lesson:
+    """What a conditioner is taught: batches, each for a few steps on its way through the noise."""
+
+    def __init__(
+        self,
+        recipe: ControlRecipe,
+        model: PanelConditioner,
+        frozen: FrozenUNet,
+        data: _Data,
+        checkpoint: Checkpoint,
+    ) -> None:
+        if recipe.save_every % recipe.walk:
+            raise ValueError("a state is saved between two batches, so save_every is a multiple of walk")
+        self._recipe, self._model, self._frozen = recipe, model, frozen
+        self._data, self._checkpoint, self._states = data, checkpoint, TextStates(checkpoint)
+
+    def loss(self, step: int) -> Tensor:
+        """The loss of a step. All choices come from the number of its batch."""
+        recipe = self._recipe
+        if step % recipe.walk == 0:
+            self._begin(*step_chance(recipe.seed, step))
+        batch, now = self._batch, self._now
+        with torch.autocast(now.noisy.device.type, torch.bfloat16):
+            predicted = self._frozen(now.noisy, now.timesteps, self._residual, self._given).float()
+        weight = 1 + recipe.inside * batch.inside.to(predicted.device)
+        if recipe.walk > 1:
+            self._move(predicted.detach())
+        return (weight * now.weight * (predicted - wanted_v(now, self._clean)) ** 2).mean() / weight.mean()
+
+    def _begin(self, rng: Random, generator: torch.Generator) -> None:
+        recipe, device = self._recipe, next(self._model.parameters()).device
+        self._states.forget()
+        scenes, latents = self._data.rows(recipe, rng)
+        self._clean = torch.from_numpy(latents).to(device).float()
+        self._clean *= self._checkpoint.vae.config.scaling_factor
+        self._batch = batch = make_batch(scenes, self._states.tokens, recipe.rows, rng)
+        self._labels = self._states.labels(batch.elements.texts)  # in full precision, however often asked for
+        self._given = unet_arguments(batch, self._states, device)
+        self._seen = seen = self._clean.clone()
+        turned = [row for row in range(len(scenes)) if rng.random() < recipe.turned]
+        if turned:
+            own = [scenes[row] for row in turned]
+            seen[turned] = turned_latents(own, self._clean[turned], self._checkpoint, rng)
+        timesteps = levels(len(scenes), recipe.high_noise, generator).to(device)
+        self._now, self._generator = noised(self._clean, seen, timesteps, generator), generator
+        self._settled = timesteps < SETTLED_BELOW
+        self._stride = (timesteps // recipe.walk).clamp(max=LONGEST_STRIDE)
+        self._guidance = 1 + (MOST_GUIDANCE - 1) * torch.rand(len(scenes), generator=generator).to(device)
+
+    def _residual(self, seen: Tensor) -> Tensor:
+        elements, stop = self._batch.elements, self._recipe.stop
+        return batch_residual(self._model, elements, self._labels, self._now.timesteps, stop, seen)
+
+    @torch.no_grad()
+    def _move(self, predicted: Tensor) -> None:
+        now = self._now
+        silent = {"encoder_hidden_states": self._states.contexts([""]).expand(len(predicted), -1, -1)}
+        with torch.autocast(predicted.device.type, torch.bfloat16):
+            plain = self._frozen(now.noisy, now.timesteps, None, silent).float()
+        guided = plain.lerp(predicted, self._guidance.view(-1, 1, 1, 1))
+        walked = moved(now, guided, self._stride)
+        fresh = noised(self._clean, self._seen, walked.timesteps, self._generator)
+        self._now = mixed(walked, fresh, self._settled)

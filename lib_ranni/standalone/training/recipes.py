@@ -54,11 +54,13 @@ CONTROL_RECIPES: dict[str, ControlRecipe] = {
 }
 
 _PALETTES = ControlRecipe(
-    steps=6_000,
+    steps=16_000,
+    inside=1.0,
     stop=600.0,
     turned=0.5,
+    walk=10,
     laid=0.5,
-    rows=RowsRecipe(palettes=1.0, colorless=1.0, keypoints=0.2),
+    rows=RowsRecipe(palettes=1.0, colorless=0.7, keypoints=0.2),
     seed=12,
 )
 PALETTE_RECIPES: dict[str, ControlRecipe] = {
