@@ -60,8 +60,8 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     """A warm-up, then a cosine to zero. `high_noise` < 1 prefers high noise levels, `inside` is the further
     weight of cells in boxes. Down to the timestep `stop` boxes and labels act, below it only palettes. So
     many of the rows as `turned` are noised from other colors than theirs, and as `laid` are of scenes laid
-    out by the planner, whose objects are larger. Each batch is drawn on for `walk` steps, of `save_every` a
-    divisor.
+    out by the planner, whose objects are larger. Each batch is drawn on for `walk` steps, which divides
+    `save_every`.
     """
 
     steps: int = 8_000
