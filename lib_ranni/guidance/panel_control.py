@@ -115,12 +115,16 @@ def _feedback(out: int) -> nn.Sequential:
 
 class Colored(Struct, frozen=True):
     """Palettes of a panel on its canvas: C at the knots (KNOTS, out, h, w), the share of each cell that each
-    element shows there (N, h, w), and which of them may be corrected (N,).
+    element shows there (N, h, w), and where they may be corrected, S (h, w).
     """
 
     knots: Tensor
     shares: Tensor
-    correctable: Tensor
+    where: Tensor
+
+    def to(self, device: torch.device) -> Colored:
+        """The same on another device."""
+        return Colored(self.knots.to(device), self.shares.to(device), self.where.to(device))
 
 
 def blended(knots: Tensor, timestep: float) -> Tensor:
@@ -207,7 +211,8 @@ class PanelConditioner(nn.Module):
         painted = torch.einsum("nc,nhw->chw", values, shares.to(values))
         correctable = there.any(1)[:, 0]
         correctable[0] = True  # strong colors in boxes leave their traces around them
-        return Colored(painted.view(KNOTS, -1, *painted.shape[1:]), shares, correctable)
+        where = shares[correctable].sum(0)
+        return Colored(painted.view(KNOTS, -1, *painted.shape[1:]), shares, where)
 
     def corrected(self, colored: Sequence[Colored], timesteps: Sequence[float], seen: Tensor) -> Tensor:
         """R (B, out, h, w) of pictures for which the first convolution gave `seen` (B, out, h, w).
@@ -221,9 +226,9 @@ class PanelConditioner(nn.Module):
             return colors
         seen = seen.to(colors)
         whole = torch.stack([_means(one.shares, own) for one, own in zip(colored, seen, strict=True)])
-        correction: Tensor = self.ins_color_feedback(torch.cat([seen, whole, colors], 1))
-        where = torch.stack([one.shares[one.correctable].sum(0) for one in colored])
-        return colors + where[:, None] * correction
+        feedback = self.ins_color_feedback.to(colors.device)
+        correction: Tensor = feedback(torch.cat([seen, whole, colors], 1))
+        return colors + torch.stack([one.where for one in colored])[:, None] * correction
 
     @torch.no_grad()
     def colored(self, elements: Sequence[Painted]) -> Colored | None:

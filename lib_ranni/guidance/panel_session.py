@@ -33,7 +33,7 @@ from lib_ranni.guidance.hooks import (
 )
 from lib_ranni.guidance.local_mask import open_columns
 from lib_ranni.guidance.panel_canvas import element_mask, keypoint_marks, unsaid_palette
-from lib_ranni.guidance.panel_control import CELL_PX, Painted, PanelConditioner
+from lib_ranni.guidance.panel_control import CELL_PX, Colored, Painted, PanelConditioner
 from lib_ranni.guidance.texts import Grid, PanelTexts, Text
 from lib_ranni.guidance.weights import region_coverage
 
@@ -193,12 +193,21 @@ class PanelControlSession(UNetHooks):
         """P (C, h, w) of rows, each with its picture, at this timestep."""
         if not self._control.acts_at(self._timestep):
             return []
-        return [(n, self._made("layout", image, seen, self._conditioner.merged)) for n, image in acting]
+
+        def made(drawn: Sequence[Painted]) -> Tensor:
+            return self._conditioner.merged(drawn).to(seen)
+
+        return [(n, self._made("layout", image, seen, made)) for n, image in acting]
 
     def _colors(self, acting: Sequence[tuple[int, int]], seen: Tensor) -> list[tuple[int, Tensor]]:
         """R (C, h, w) of rows whose pictures have palettes, at this timestep."""
-        made = [(n, self._made("colors", image, seen, self._conditioner.colored)) for n, image in acting]
-        found = [(n, colored) for n, colored in made if colored is not None]
+
+        def made(drawn: Sequence[Painted]) -> Colored | None:
+            found = self._conditioner.colored(drawn)
+            return None if found is None else found.to(seen.device)
+
+        each = [(n, self._made("colors", image, seen, made)) for n, image in acting]
+        found = [(n, colored) for n, colored in each if colored is not None]
         if not found:
             return []
         numbers, colored = [n for n, _ in found], [one for _, one in found]
@@ -206,11 +215,13 @@ class PanelControlSession(UNetHooks):
         return list(zip(numbers, corrected, strict=True))
 
     def _made(self, part: str, image: int, seen: Tensor, make: Callable[[Sequence[Painted]], T]) -> T:
-        """One picture's part, made once for each size and set of active elements."""
+        """One picture's part, made once for each size and set of active elements.
+
+        It is made where the conditioner is: at full resolution it takes memory that a GPU may lack.
+        """
         grid: Grid = (seen.shape[-2], seen.shape[-1])
-        key = (part, image, self._active[image], grid, seen.device)
+        key = (part, image, self._active[image], grid, seen.device, seen.dtype)
         if key not in self._parts:
-            self._conditioner.to(seen.device)
             size = (grid[0] * CELL_PX, grid[1] * CELL_PX)
             self._parts[key] = make(self._pictures[image].painted(self._active[image], size))
         found: T = self._parts[key]

@@ -127,7 +127,7 @@ def test_a_batch_is_its_elements_one_by_one() -> None:
     colors = model.colored(single)
     assert colors is not None
     together = model.painted_colors(masks, palettes)
-    for name in ("knots", "shares", "correctable"):
+    for name in ("knots", "shares", "where"):
         torch.testing.assert_close(getattr(colors, name), getattr(together, name))
 
 

@@ -58,9 +58,10 @@ from lib_ranni.standalone.training.control_rows import (
     without_color,
 )
 from lib_ranni.standalone.training.denoiser import alphas_cumprod
+from lib_ranni.standalone.training.noise_levels import levels
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.recipes import Recipe
-from lib_ranni.standalone.training.walks import Noised, levels, mixed, moved, noised, wanted_v
+from lib_ranni.standalone.training.walks import Noised, mixed, moved, noised, wanted_v
 from tests.standalone.test_panel_control import _untrained
 
 CPU = torch.device("cpu")
@@ -245,9 +246,10 @@ def test_rows_of_two_ways_are_put_together() -> None:
 def test_states_are_saved_between_batches_only(tmp_path: Path, checkpoint: Checkpoint, trained: Path) -> None:
     for name in ("latents", "laid", "control.pt"):
         (tmp_path / name).symlink_to(trained / name)
-    recipe = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], save_every=7)
-    with pytest.raises(ValueError, match="multiple of walk"):
-        training.train_palettes(tmp_path, checkpoint, recipe, Progress())
+    for wrong in ({"save_every": 7}, {"steps": 3}):
+        recipe = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], **wrong)
+        with pytest.raises(ValueError, match="multiples of walk"):
+            training.train_palettes(tmp_path, checkpoint, recipe, Progress())
 
 
 class _Always(Random):
@@ -303,7 +305,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     patch.setitem(recipes.RECIPES, "cpu", Recipe(scenes=32, laid=32))
     tiny = ControlRecipe(steps=4, batch=2, warmup=2, save_every=2)
     patch.setitem(recipes.CONTROL_RECIPES, "cpu", tiny)
-    palettes = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], steps=2, batch=2, warmup=2)
+    palettes = msgspec.structs.replace(recipes.PALETTE_RECIPES["cpu"], steps=2, walk=2, batch=2, warmup=2)
     patch.setitem(recipes.PALETTE_RECIPES, "cpu", palettes)
     with pytest.raises(KeyboardInterrupt):
         recipes.train_conditioner(folder, load_checkpoint(out, "cpu"), "cpu", _Interrupting())

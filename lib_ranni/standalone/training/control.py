@@ -36,11 +36,12 @@ from lib_ranni.standalone.training.control_rows import (
     with_other_colors,
 )
 from lib_ranni.standalone.training.latents import LatentSet, encoded_scenes
+from lib_ranni.standalone.training.noise_levels import levels
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import SLOTS, Regions
 from lib_ranni.standalone.training.steps import Stage, step_chance, train_steps
 from lib_ranni.standalone.training.tokens import CaptionTokens
-from lib_ranni.standalone.training.walks import levels, mixed, moved, noised, wanted_v
+from lib_ranni.standalone.training.walks import mixed, moved, noised, wanted_v
 
 WIDTHS = Widths((8, 16, 32, 64), TEXT_WIDTH, UNET_CHANNELS[0], colors=True, keypoints=True, feedback=True)
 KEPT_TEXTS = 20_000
@@ -60,8 +61,8 @@ class ControlRecipe(msgspec.Struct, frozen=True):
     """A warm-up, then a cosine to zero. `high_noise` < 1 prefers high noise levels, `inside` is the further
     weight of cells in boxes. Down to the timestep `stop` boxes and labels act, below it only palettes. So
     many of the rows as `turned` are noised from other colors than theirs, and as `laid` are of scenes laid
-    out by the planner, whose objects are larger. Each batch is drawn on for `walk` steps, which divides
-    `save_every`.
+    out by the planner, whose objects are larger. Each batch is drawn on for `walk` steps, of which
+    `steps` and `save_every` are multiples.
     """
 
     steps: int = 8_000
@@ -273,8 +274,10 @@ class _Lesson:
         data: _Data,
         checkpoint: Checkpoint,
     ) -> None:
-        if recipe.save_every % recipe.walk:
-            raise ValueError("a state is saved between two batches, so save_every is a multiple of walk")
+        if recipe.save_every % recipe.walk or recipe.steps % recipe.walk:
+            raise ValueError(
+                "a state is saved between two batches: steps and save_every are multiples of walk"
+            )
         self._recipe, self._model, self._frozen = recipe, model, frozen
         self._data, self._checkpoint, self._states = data, checkpoint, TextStates(checkpoint)
 
@@ -287,7 +290,7 @@ class _Lesson:
         with torch.autocast(now.noisy.device.type, torch.bfloat16):
             predicted = self._frozen(now.noisy, now.timesteps, self._residual, self._given).float()
         weight = 1 + recipe.inside * batch.inside.to(predicted.device)
-        if recipe.walk > 1:
+        if (step + 1) % recipe.walk:
             self._move(predicted.detach())
         return (weight * now.weight * (predicted - wanted_v(now, self._clean)) ** 2).mean() / weight.mean()
 

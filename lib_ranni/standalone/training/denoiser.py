@@ -25,7 +25,7 @@ from lib_ranni.standalone.training.architecture import (
 )
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.latents import LatentSet
-from lib_ranni.standalone.training.noise_levels import ExpectedLoss
+from lib_ranni.standalone.training.noise_levels import ExpectedLoss, levels
 from lib_ranni.standalone.training.parts import part_captions
 from lib_ranni.standalone.training.progress import Progress
 from lib_ranni.standalone.training.regions import RegionalCaptions, Regions, regional_captions
@@ -84,6 +84,11 @@ def alphas_cumprod() -> torch.Tensor:
     return torch.cumprod(1 - betas, 0).float()
 
 
+def signal(timesteps: torch.Tensor) -> torch.Tensor:
+    """The schedule's cumulative alphas at timesteps (B,), as (B, 1, 1, 1)."""
+    return alphas_cumprod().to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
+
+
 def _captions(data: LatentSet, rows: list[int], recipe: DenoiserRecipe, rng: Random) -> list[str]:
     texts = []
     for row in rows:
@@ -112,11 +117,7 @@ def _loss(
     `regional` belongs to the first rows; `places` (P, 1, h, w), where the texts hold, to those after them.
     """
     count = len(clean)
-    # One timestep from each of `count` equal slices: the batch always covers the whole schedule. They are
-    # shuffled because rows of a kind stand together.
-    order = torch.randperm(count, generator=generator)
-    u = (order + torch.rand(count, generator=generator)) / count
-    timesteps = (u * TIMESTEPS).long().to(clean.device)
+    timesteps = levels(count, 1.0, generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     a = alphas[timesteps].view(-1, 1, 1, 1)
     noisy = a.sqrt() * clean + (1 - a).sqrt() * noise

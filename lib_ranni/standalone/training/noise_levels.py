@@ -23,6 +23,15 @@ KINDS = 3
 """Kinds of rows: heard whole, heard by region, of one part."""
 
 
+def levels(count: int, high_noise: float, generator: torch.Generator) -> Tensor:
+    """Timesteps (count,), one of each of `count` equal slices: a batch always covers the whole schedule.
+
+    They are shuffled because rows of a kind stand together. `high_noise` < 1 prefers high noise levels.
+    """
+    u = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    return (u**high_noise * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
+
+
 class ExpectedLoss:
     """Running mean of the loss at each noise level, apart for each kind of row."""
 

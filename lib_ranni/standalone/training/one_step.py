@@ -23,7 +23,7 @@ from lib_ranni.standalone.training import checkpointing
 from lib_ranni.standalone.training.architecture import TIMESTEPS
 from lib_ranni.standalone.training.attention import NarrowHeads
 from lib_ranni.standalone.training.control import TextStates
-from lib_ranni.standalone.training.denoiser import alphas_cumprod
+from lib_ranni.standalone.training.denoiser import signal
 from lib_ranni.standalone.training.low_rank import LowRank
 from lib_ranni.standalone.training.one_step_rows import Batch, Rows, RowsRecipe
 from lib_ranni.standalone.training.progress import Progress
@@ -73,7 +73,7 @@ def starts(batch: Batch, first: float, rng: Random, generator: torch.Generator) 
     )
     noise = torch.randn(batch.latents.shape, generator=generator)
     last = (timesteps == TIMESTEPS - 1).view(-1, 1, 1, 1)
-    a = alphas_cumprod()[timesteps].view(-1, 1, 1, 1)
+    a = signal(timesteps)
     noisy = a.sqrt() * batch.latents + (1 - a).sqrt() * noise
     return Start(torch.where(last, batch.noise, noisy), timesteps)
 
@@ -106,7 +106,7 @@ def _loss(
 ) -> Tensor:
     device = next(iter(weights.values())).device
     x, timesteps, pictures = start.x.to(device), start.timesteps.to(device), batch.latents.to(device)
-    a = alphas_cumprod().to(device)[timesteps].view(-1, 1, 1, 1)
+    a = signal(timesteps)
     with torch.autocast(device.type, torch.bfloat16):
         v = functional_call(student, weights, (x, timesteps), given).sample.float()
     return distances(a.sqrt() * x - (1 - a).sqrt() * v, pictures).mean()

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lib_ranni.standalone.training.architecture import TIMESTEPS
-from lib_ranni.standalone.training.denoiser import alphas_cumprod
+from lib_ranni.standalone.training.denoiser import signal
 
 
 class Noised(NamedTuple):
@@ -23,31 +22,20 @@ class Noised(NamedTuple):
     weight: Tensor
 
 
-def levels(count: int, high_noise: float, generator: torch.Generator) -> Tensor:
-    """Timesteps (count,), one of each part of the noise levels; `high_noise` < 1 prefers high ones."""
-    u = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    return (u**high_noise * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
-
-
 def noised(clean: Tensor, seen: Tensor, timesteps: Tensor, generator: torch.Generator) -> Noised:
     """Latents (B, C, h, w) `seen` with noise, that shall be `clean`.
 
     Where the two are not the same, the error counts as one of the latents: v's would grow without bound.
     """
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    a = _signal(timesteps)
+    a = signal(timesteps)
     turned = (seen != clean).flatten(1).any(1).view(-1, 1, 1, 1)
     return Noised(timesteps, a.sqrt() * seen + (1 - a).sqrt() * noise, torch.where(turned, 1 - a, 1.0))
 
 
-def _signal(timesteps: Tensor) -> Tensor:
-    """The schedule's cumulative alphas at timesteps (B,), as (B, 1, 1, 1)."""
-    return alphas_cumprod().to(timesteps.device)[timesteps].view(-1, 1, 1, 1)
-
-
 def wanted_v(now: Noised, clean: Tensor) -> Tensor:
     """The v (B, C, h, w) by which noisy latents become the clean ones."""
-    a = _signal(now.timesteps)
+    a = signal(now.timesteps)
     return (a.sqrt() * now.noisy - clean) / (1 - a).sqrt()
 
 
@@ -56,7 +44,7 @@ def moved(now: Noised, v: Tensor, stride: Tensor) -> Noised:
     the latents: what has been drawn may be another picture by now.
     """
     timesteps = (now.timesteps - stride).clamp(min=0)
-    a, b = _signal(now.timesteps), _signal(timesteps)
+    a, b = signal(now.timesteps), signal(timesteps)
     clean, noise = a.sqrt() * now.noisy - (1 - a).sqrt() * v, a.sqrt() * v + (1 - a).sqrt() * now.noisy
     return Noised(timesteps, b.sqrt() * clean + (1 - b).sqrt() * noise, 1 - b)
 
